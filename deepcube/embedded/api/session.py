@@ -1,0 +1,126 @@
+"""Who one is, which projects there are, and what the client must know of the installation."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+
+from deepcube.embedded.errors import VARIABLE_NOT_FOUND, not_found
+from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.routing import Call, Json, Routes
+
+routes = Routes()
+
+HOPSWORKS_VERSION = "5.2.1"
+
+
+def variables(platform: Platform) -> dict[str, str]:
+    """Return the installation's variables.
+
+    The client appends a fixed port (``:5005``, ``:4406``, ``:9200``) to the hosts of the query service, the online
+    REST server and the vector index; a host that ends in ``:<port>/`` pushes that suffix into the path, so the real
+    port can be chosen.
+    """
+    ports = platform.settings.ports
+    return {
+        "enable_data_science_profile": "true",
+        "enable_flyingduck": "true",
+        "enable_kserve": "true",
+        "featurestore_online_tablespace": "",
+        "istio_ingress_host": "127.0.0.1",
+        "kube_knative_domain_name": "local",
+        "kube_kserve_installed": "true",
+        "kube_serving_max_num_instances": "-1",
+        "kube_serving_min_num_instances": "-1",
+        "loadbalancer_external_domain_feature_query": f"127.0.0.1:{ports['flight']}/",
+        "loadbalancer_external_domain_mysqld": platform.settings.mysql_host,
+        "loadbalancer_external_domain_online_store_rest_server": f"127.0.0.1:{ports['online_rest']}/",
+        "loadbalancer_external_domain_opensearch": f"127.0.0.1:{ports['rest']}/",
+        "service_discovery_domain": "local",
+        "serving_max_route_timeout": "300",
+        "upload_policy": "enabled",
+    }
+
+
+@routes.get("/variables/versions")
+def versions(call: Call) -> Json:
+    """List the software of the installation; the client compares the version with its own."""
+    return [{"software": "hopsworks", "version": HOPSWORKS_VERSION}]
+
+
+@routes.get("/variables/{name}")
+def variable(call: Call) -> Json:
+    """Return one variable of the installation."""
+    value = variables(call.platform).get(call.path["name"])
+    if value is None:
+        raise not_found(f"no variable named {call.path['name']!r}", VARIABLE_NOT_FOUND)
+    return {"successMessage": value}
+
+
+@routes.get("/users/profile")
+def profile(call: Call) -> Json:
+    """Return the caller."""
+    return call.user.document()
+
+
+@routes.get("/project")
+def projects(call: Call) -> Json:
+    """List the caller's projects.
+
+    The client keeps its certificates in a folder named after the user and removes it at exit; a name that differs
+    with every login keeps two processes of one user from removing each other's.
+    """
+    user = {**call.user.document(), "username": f"{call.user.name[:4]}{secrets.token_hex(4)}"}
+    return [
+        {
+            "project": {"id": project.id, "name": project.name, "owner": call.user.document()},
+            "user": user,
+            "teamRole": "Data owner",
+        }
+        for project in call.platform.projects()
+    ]
+
+
+def project_document(call: Call, project: Project) -> Json:
+    """Return a project as the REST API writes one."""
+    return {
+        "projectId": project.id,
+        "projectName": project.name,
+        "owner": call.user.email,
+        "created": project.created,
+        "creationStatus": 0,
+        "datasets": [],
+        "namespace": project.name,
+        "services": [],
+    }
+
+
+@routes.get("/project/getProjectInfo/{name}")
+def project_by_name(call: Call) -> Json:
+    """Return a project by name."""
+    return project_document(call, call.platform.project_named(call.path["name"]))
+
+
+@routes.get("/project/{project_id:int}")
+def project_by_id(call: Call) -> Json:
+    """Return a project by id."""
+    return project_document(call, call.project)
+
+
+@routes.get("/project/{project_id:int}/credentials")
+def credentials(call: Call) -> Json:
+    """Return the client's TLS material.
+
+    The key stores in Java's format are asked for but never opened by the Python client, so they are empty.
+    """
+    certificates = call.platform.certificates
+    empty_store = base64.b64encode(b"").decode()
+    return {
+        "fileExtension": "jks",
+        "kStore": empty_store,
+        "tStore": empty_store,
+        "password": secrets.token_hex(8),
+        "caChain": certificates.authority.read_text(),
+        "clientCert": certificates.client.read_text(),
+        "clientKey": certificates.client_key.read_text(),
+    }

@@ -1,0 +1,13 @@
+"""The wires beside REST: each a protocol that the unmodified client speaks.
+
+A wire is made from the platform and has ``async start()`` and ``async stop()``; :data:`WIRES` lists how to make each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from deepcube.embedded.platform import Platform
+
+WIRES: list[Callable[[Platform], Any]] = []

@@ -1,0 +1,45 @@
+"""Fixtures of all tests: the real data, an embedded server of the module's own, the real client logged in to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deepcube.embedded import Running, down, up
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data; absent, the test is skipped on a laptop and fails on CI."""
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("DEEPCUBE_TEST_DATA", root.parent / "shared" / "data"))
+    if not folder.is_dir():
+        message = f"no real test data at {folder}; set DEEPCUBE_TEST_DATA to its folder"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """Start an embedded server on free ports, with a home folder of its own."""
+    home = tmp_path_factory.mktemp("home")
+    running, _ = up(home, port=0)
+    yield running
+    down(home)
+
+
+@pytest.fixture(scope="module")
+def project(embedded: Running) -> Iterator[object]:
+    """Log the unmodified client in to the module's embedded server, by environment variables only."""
+    import hopsworks
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in embedded.environment().items():
+            patch.setenv(name, value)
+        yield hopsworks.login()
+        hopsworks.logout()
