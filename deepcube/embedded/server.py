@@ -159,7 +159,7 @@ class HttpWire:
     def __init__(self, platform: Platform, app: Callable[..., object], port: int) -> None:
         certificates = platform.certificates
         config = uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             host="127.0.0.1",
             port=port,
             ssl_keyfile=str(certificates.server_key),
