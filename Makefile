@@ -1,0 +1,57 @@
+# Every target sets up what it needs: uv, the locked environment, this package. Needs only Python 3.11 or 3.12 and make.
+PYTHON ?= python3
+UV_VERSION = 0.13.9
+UV = .tools/uv/bin/uv
+BIN = .venv/bin
+export UV_NO_PROGRESS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check lint types format lock down clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready ## Make the environment in .venv from requirements.lock
+
+demo: setup ## A real satellite cube to an explained prediction, every step a Hopsworks job
+	$(BIN)/deepcube up
+	$(BIN)/deepcube run drought
+	@echo 'The platform stays up: try  eval "$$($(BIN)/deepcube env)"  and `hops fg list`; stop it with `make down`.'
+
+down: setup ## Stop the platform that `make demo` left up
+	$(BIN)/deepcube down
+
+test: setup ## Run the tests, but for the slow ones
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup ## Run all tests, as the nightly run does
+	$(BIN)/pytest
+
+check: lint types ## Lint, format check and types
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(UV) ## Resolve the dependencies again into requirements.lock
+	$(UV) pip compile --quiet --universal --generate-hashes --all-extras --upgrade pyproject.toml -o requirements.lock
+
+clean: ## Remove what the targets made here
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis deepcube-output
+
+.venv/.ready: requirements.lock pyproject.toml $(UV)
+	test -x $(BIN)/python || $(UV) venv --quiet --python '>=3.11,<3.13' .venv
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(UV):
+	$(PYTHON) -m venv .tools/uv
+	.tools/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

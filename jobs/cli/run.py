@@ -1,0 +1,109 @@
+"""``deepcube run``: a use case from cube to explained prediction, each step a Hopsworks job."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from jobs import usecases
+from jobs.cli.connect import connect
+from jobs.cli.errors import PlatformError
+from jobs.cli.platform import home_option, resolve_home
+from jobs.cli.summary import Summary, show
+from jobs.runner import JobRunner
+from jobs.stages import STAGES
+
+
+@click.command()
+@click.argument("use_case", metavar="USE_CASE", required=False)
+@click.option("--source", default="sample", show_default=True, help="sample, simulated, or the path of a cube.")
+@click.option("--stage", type=click.Choice(["all", *STAGES]), default="all", show_default=True, help="What to run.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line: a JSON object of everything created.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("deepcube-output"),
+    show_default=True,
+    help="Folder that figures are downloaded to.",
+)
+@home_option
+def run(use_case: str | None, source: str, stage: str, as_json: bool, output: Path, home: Path | None) -> None:
+    """Run a use case: features, training and inference, each as a Hopsworks job.
+
+    Uses the platform that the HOPSWORKS_* variables name; without them, the embedded one, started if need be. Without
+    USE_CASE it lists those there are.
+    """
+    if use_case is None:
+        for name in usecases.names():
+            click.echo(f"{name:14} {usecases.load(name).title}")
+        return
+    definition = usecases.load(use_case)
+    _check_source(source, definition.sources)
+    console = Console(stderr=as_json)
+    connection = connect(resolve_home(home), home is not None)
+    console.print(f"[bold]{use_case}[/] on Hopsworks at {connection.where}")
+    runner = JobRunner(connection.project, use_case)
+    stages = STAGES if stage == "all" else (stage,)
+    runner.register(stages)
+    place = _place(source, definition.sources, runner, connection.same_machine)
+    results: dict[str, dict[str, Any]] = {}
+    for name in stages:
+        with _follower(console, f"{runner.job_name(name)}") as listener:
+            results[name] = runner.run(name, place, listener)
+    summary = Summary.of(use_case, source, results)
+    summary.figures = [str(runner.download(path, output / use_case / summary.cube)) for path in summary.figures]
+    show(summary, console)
+    if as_json:
+        print(json.dumps(summary.document()), flush=True)
+
+
+def _check_source(source: str, named: Any) -> None:
+    if source in named or Path(source).exists():
+        return
+    raise PlatformError(
+        f"source {source!r} is neither a file or folder here nor one of the named sources: {', '.join(named)}"
+    )
+
+
+def _place(source: str, named: Any, runner: JobRunner, same_machine: bool) -> str:
+    """Return the source as a job will find it: a name, a path on this machine, or a path in the project."""
+    if source in named:
+        return source
+    local = str(Path(source).expanduser().resolve())
+    return local if same_machine else runner.stage_source(local)
+
+
+@contextlib.contextmanager
+def _follower(console: Console, title: str) -> Iterator[Any]:
+    """Show a job's progress as a bar and its other lines above it; yield the listener to call."""
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("[bold]{task.fields[title]}[/]"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal and not sys.stderr.isatty()) as progress:
+        task = progress.add_task("waiting", total=1.0, title=title)
+        last = ""
+
+        def listener(text: str, fraction: float | None) -> None:
+            nonlocal last
+            if fraction is None:
+                progress.console.print(f"  {text}", style="dim", markup=False, highlight=False)
+            else:
+                progress.update(task, completed=fraction, description=text)
+                if progress.disable and text != last:
+                    console.print(f"{title}: {fraction:4.0%} {text}", markup=False, highlight=False)
+                last = text
+
+        yield listener
+        progress.update(task, completed=1.0, description="done")

@@ -1,0 +1,125 @@
+"""What ``deepcube run`` tells at the end: what was created, scores beside baselines, one explained prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass
+class Summary:
+    """Results of the stages that ran, in one place; what did not run is None or empty.
+
+    Attributes
+    ----------
+    use_case, source : str
+        What was asked for.
+    cube : str
+        Name of the cube that was read.
+    simulated : bool
+        Whether the cube is simulated.
+    feature_groups : list of str
+        Feature groups written.
+    feature_view : str or None
+        Feature view trained from.
+    model : dict or None
+        ``name``, ``version``, ``metrics``, ``baselines``.
+    deployment : dict or None
+        ``name``, ``state``.
+    example : dict or None
+        ``inputs``, ``prediction``, ``explanation``.
+    figures : list of str
+        Paths of pictures.
+    seconds : dict of str to float
+        Duration of each stage.
+    """
+
+    use_case: str
+    source: str
+    cube: str
+    simulated: bool
+    feature_groups: list[str] = field(default_factory=list)
+    feature_view: str | None = None
+    model: dict[str, Any] | None = None
+    deployment: dict[str, Any] | None = None
+    example: dict[str, Any] | None = None
+    figures: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, use_case: str, source: str, results: Mapping[str, Mapping[str, Any]]) -> Summary:
+        """Put the summaries of the stages together.
+
+        Parameters
+        ----------
+        results : mapping of str to mapping
+            Summary of each stage that ran.
+        """
+        cube = next((r["cube"] for r in results.values() if "cube" in r), use_case)
+        summary = cls(use_case, source, cube, any(r.get("simulated", False) for r in results.values()))
+        for stage, result in results.items():
+            summary.feature_groups += [n for n in result.get("feature_groups", []) if n not in summary.feature_groups]
+            summary.figures += result.get("figures", [])
+            summary.seconds[stage] = result["seconds"]
+            for name in ("feature_view", "model", "deployment", "example"):
+                if result.get(name) is not None:
+                    setattr(summary, name, result[name])
+        return summary
+
+    def document(self) -> dict[str, Any]:
+        """Return the summary as the JSON object of ``--json``."""
+        return dict(self.__dict__)
+
+
+def show(summary: Summary, console: Console) -> None:
+    """Print a summary for people."""
+    label = " [yellow](simulated)[/]" if summary.simulated else ""
+    console.print(f"\n[bold]{summary.use_case}[/] on cube [bold]{summary.cube}[/]{label}")
+    if summary.feature_groups:
+        console.print(f"feature groups: {', '.join(summary.feature_groups)}")
+    if summary.feature_view:
+        console.print(f"feature view:   {summary.feature_view}")
+    if summary.model:
+        console.print(f"model:          {summary.model['name']} version {summary.model['version']}")
+        console.print(_scores(summary.model))
+    if summary.deployment:
+        console.print(f"deployment:     {summary.deployment['name']} ({summary.deployment['state']})")
+    if summary.example:
+        _show_example(summary.example, console)
+    for figure in summary.figures:
+        console.print(f"figure:         {figure}", soft_wrap=True)
+    console.print("seconds:        " + ", ".join(f"{stage} {value:g}" for stage, value in summary.seconds.items()))
+
+
+def _scores(model: Mapping[str, Any]) -> Table:
+    """Tabulate the model's scores beside each baseline's, a row a metric that both have."""
+    baselines: Mapping[str, Mapping[str, float]] = model["baselines"]
+    table = Table("held-out score", "model", *baselines)
+    for metric, value in model["metrics"].items():
+        others = [scores.get(metric) for scores in baselines.values()]
+        if any(other is not None for other in others):
+            table.add_row(metric, f"{value:.4f}", *("" if other is None else f"{other:.4f}" for other in others))
+    return table
+
+
+def _show_example(example: Mapping[str, Any], console: Console) -> None:
+    explanation: Mapping[str, Any] = example["explanation"]
+    console.print(f"example:        {_short(example['inputs'])} -> {_short(example['prediction'])}")
+    output, attributions = next(iter(explanation["attributions"].items()))
+    largest = sorted(attributions.items(), key=lambda item: -abs(item[1]))[:5]
+    reasons = ", ".join(f"{name} {value:+.3f}" for name, value in largest)
+    console.print(f"because:        ({output}; {explanation['method']}) {reasons}")
+    error = explanation["completeness_error"]
+    worst = max(abs(value) for value in error.values()) if isinstance(error, Mapping) else abs(error)
+    console.print(f"                completeness error {worst:.2g}")
+
+
+def _short(values: Any) -> str:
+    if not isinstance(values, Mapping):
+        return str(values)
+    shown = [f"{k} {v:.3f}" if isinstance(v, float) else f"{k} {v}" for k, v in list(values.items())[:4]]
+    return ", ".join(shown) + (", ..." if len(values) > 4 else "")

@@ -1,0 +1,156 @@
+"""Register and run the jobs of a use case through the Hopsworks job API, and follow them.
+
+The same calls reach the embedded platform and a cluster; only the ``HOPSWORKS_*`` variables differ.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jobs import usecases
+from jobs.stages import parse_progress
+
+_SCRIPTS = "Resources/deepcube/jobs"
+_RESULTS = "Resources/deepcube/runs"
+_SOURCES = "Resources/deepcube/sources"
+_POLL_SECONDS = 0.5
+
+Listener = Callable[[str, float | None], None]
+"""Called with each new line of a job's log and, where the line tells progress, the fraction done."""
+
+
+class JobFailedError(Exception):
+    """A job did not succeed; the message carries the job's own reason and where its logs are."""
+
+
+class JobRunner:
+    """The jobs of one use case on the platform that the client is logged in to.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    name : str
+        Name of the use case.
+    """
+
+    def __init__(self, project: Any, name: str) -> None:
+        self._project = project
+        self._name = name
+        self._datasets = project.get_dataset_api()
+        self._run = f"{_RESULTS}/{name}-{uuid.uuid4().hex[:12]}"
+
+    def job_name(self, stage: str) -> str:
+        """Return the name of the job that runs a stage."""
+        return f"{self._name}_{stage}"
+
+    def register(self, stages: tuple[str, ...]) -> None:
+        """Upload the use case's script and create (or update) one job per stage."""
+        self._make_folder(_SCRIPTS)
+        path = self._datasets.upload(str(usecases.script(self._name)), _SCRIPTS, overwrite=True)
+        api = self._project.get_job_api()
+        for stage in stages:
+            configuration = api.get_configuration("PYTHON")
+            configuration["appPath"] = self._absolute(path)
+            configuration["defaultArgs"] = f"--stage {stage}"
+            api.create_job(self.job_name(stage), configuration)
+
+    def stage_source(self, source: str) -> str:
+        """Upload a local source for a platform on another machine, and return its path there.
+
+        Parameters
+        ----------
+        source : str
+            Path of a file or folder.
+        """
+        self._make_folder(_SOURCES)
+        return self._absolute(self._datasets.upload(source, _SOURCES, overwrite=True))
+
+    def run(self, stage: str, source: str, listener: Listener) -> dict[str, Any]:
+        """Run one stage and follow its log to the end.
+
+        Parameters
+        ----------
+        stage : str
+            One of :data:`jobs.stages.STAGES`.
+        source : str
+            What the stage reads.
+        listener : callable
+            Told every new line of the log.
+
+        Returns
+        -------
+        dict
+            The summary that the stage returned.
+
+        Raises
+        ------
+        JobFailedError
+            If the job fails. On Ctrl-C the job is stopped before the exception goes on.
+        """
+        self._make_folder(self._run)
+        job = self._project.get_job_api().get_job(self.job_name(stage))
+        arguments = shlex.join(["--stage", stage, "--source", source, "--result", self._run])
+        execution = job.run(args=arguments, await_termination=False)
+        try:
+            execution = self._follow(job, execution, listener)
+        except KeyboardInterrupt:
+            execution.stop()
+            raise
+        if not execution.success:
+            raise JobFailedError(self._failure(stage, execution))
+        content = self._datasets.read_content(self._absolute(f"{self._run}/{stage}.json"))
+        summary: dict[str, Any] = json.loads(content.content)
+        return summary
+
+    def download(self, path: str, folder: Path) -> Path:
+        """Download a file of the project into a local folder, replacing one of the same name."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(self._datasets.download(path, str(folder), overwrite=True))
+
+    def _follow(self, job: Any, execution: Any, listener: Listener) -> Any:
+        seen = 0
+        while True:
+            execution = next(e for e in job.get_executions() if e.id == execution.id)
+            finished = execution.success is not None
+            text = self._read(execution.stdout_path)
+            lines = text[seen:].split("\n")
+            rest = "" if finished else lines.pop()
+            for line in filter(None, lines):
+                progress = parse_progress(line)
+                listener(progress[1] if progress else line, progress[0] if progress else None)
+            seen = len(text) - len(rest)
+            if finished:
+                return execution
+            time.sleep(_POLL_SECONDS)
+
+    def _failure(self, stage: str, execution: Any) -> str:
+        lines = [line for line in self._read(execution.stderr_path).splitlines() if line.strip()]
+        reasons = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+        reason = reasons[-1] if reasons else "\n".join(lines[-5:]) or "it wrote nothing to its error log"
+        return (
+            f"job {self.job_name(stage)} ended as {execution.final_status}: {reason}\n"
+            f"(execution {execution.id}; full log in the project at {execution.stderr_path})"
+        )
+
+    def _read(self, path: str | None) -> str:
+        """Read a log as far as it is there; on a cluster it may come only after the end."""
+        if path is None or not self._datasets.exists(path):
+            return ""
+        content = self._datasets.read_content(self._absolute(path))
+        return content.content.decode(errors="replace") if content is not None else ""
+
+    def _absolute(self, path: str) -> str:
+        if path.startswith(("/", "hdfs:", "hopsfs:")):
+            return path
+        return f"/Projects/{self._project.name}/{path}"
+
+    def _make_folder(self, path: str) -> None:
+        if not self._datasets.exists(path):
+            self._datasets.mkdir(path)
