@@ -1,0 +1,86 @@
+"""Train with an oblivious function: written once, run in every mode behind Maggy's unchanged ``experiment.lagom``.
+
+A training function ``train_fn(hparams, model, dataset, reporter)`` does not know how it is run; the class of the
+configuration decides. Importing a configuration registers its driver with Maggy, whose own drivers, sockets and Spark
+sessions are never started. Beside it: a durable record of each run, trackers, honest scores against baselines, and the
+step from a trained model to the Hopsworks model registry. May import no other part of the project.
+
+>>> from maggy.experiment import experiment                                         # doctest: +SKIP
+>>> from deepcube.oblivious import SingleRunConfig
+>>> experiment.lagom(train_fn, SingleRunConfig(hparams={"units": 16}, seed=1))      # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from deepcube.oblivious.errors import (
+    ExperimentConfigError,
+    ObliviousError,
+    ScoreError,
+    TrackingError,
+    TrainFunctionError,
+    TrainResultError,
+)
+
+if TYPE_CHECKING:
+    from deepcube.oblivious.driver import Driver, ObliviousConfig, drives
+    from deepcube.oblivious.figures import learning_curve, score_bars
+    from deepcube.oblivious.record import RunRecord, working_folder
+    from deepcube.oblivious.registry import register_model
+    from deepcube.oblivious.reporter import Reporter, Step
+    from deepcube.oblivious.scores import Score, score, score_table, spread
+    from deepcube.oblivious.single import SingleRunConfig
+    from deepcube.oblivious.tracking import MlflowTracker, Tracker
+
+# Loaded on first use: a worker process that only needs the reporter must not pay for Maggy's import of TensorFlow.
+_HOMES = {
+    "Driver": "driver",
+    "MlflowTracker": "tracking",
+    "ObliviousConfig": "driver",
+    "Reporter": "reporter",
+    "RunRecord": "record",
+    "Score": "scores",
+    "SingleRunConfig": "single",
+    "Step": "reporter",
+    "Tracker": "tracking",
+    "drives": "driver",
+    "learning_curve": "figures",
+    "register_model": "registry",
+    "score": "scores",
+    "score_bars": "figures",
+    "score_table": "scores",
+    "spread": "scores",
+    "working_folder": "record",
+}
+
+__all__ = [
+    "Driver",
+    "ExperimentConfigError",
+    "MlflowTracker",
+    "ObliviousConfig",
+    "ObliviousError",
+    "Reporter",
+    "RunRecord",
+    "Score",
+    "ScoreError",
+    "SingleRunConfig",
+    "Step",
+    "Tracker",
+    "TrackingError",
+    "TrainFunctionError",
+    "TrainResultError",
+    "drives",
+    "learning_curve",
+    "register_model",
+    "score",
+    "score_bars",
+    "score_table",
+    "spread",
+    "working_folder",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
