@@ -1,0 +1,60 @@
+"""Statistics of feature groups, feature views and training datasets: what there is, and new ones."""
+
+from __future__ import annotations
+
+from deepcube.embedded.catalog import Entity
+from deepcube.embedded.quality import statistics
+from deepcube.embedded.quality.artifacts import Artifacts
+from deepcube.embedded.quality.filters import Filters
+from deepcube.embedded.quality.statistics import StatisticsQuery
+from deepcube.embedded.routing import Call, Json, Routes, items
+
+routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}")
+
+_GROUP = "/featuregroups/{group_id:int}/statistics"
+_VIEW = "/featureview/{name}/version/{version:int}"
+_DATASET = _VIEW + "/trainingdatasets/version/{dataset_version:int}"
+
+
+def _artifact(call: Call) -> Entity:
+    """Return the feature group, feature view or training dataset that the path names."""
+    artifacts = Artifacts(call.platform, call.project)
+    if "group_id" in call.path:
+        return artifacts.group(call.path["group_id"])
+    view = artifacts.view(call.path["name"], call.path["version"])
+    if "dataset_version" in call.path:
+        return artifacts.training_dataset(view, call.path["dataset_version"])
+    return view
+
+
+def _query(call: Call) -> StatisticsQuery:
+    return StatisticsQuery(
+        filters=Filters.parse(call.query.get("filter_by", [])),
+        feature_names=tuple(call.query.get("feature_names", [])),
+        sort_by=tuple(call.query.get("sort_by", [])),
+        offset=call.integer("offset", 0) or 0,
+        limit=call.integer("limit"),
+        with_content=call.parameter("fields") == "content",
+    )
+
+
+@routes.get(_VIEW + "/statistics")
+@routes.get(_DATASET + "/statistics")
+def read_statistics(call: Call) -> Json:
+    """Return the statistics of a feature view or training dataset that the filters name."""
+    return items(statistics.first(call.platform, _artifact(call), _query(call)))
+
+
+@routes.get(_GROUP)
+def read_group_statistics(call: Call) -> Json:
+    """Return the statistics of a feature group that the filters name."""
+    return items(statistics.first(call.platform, _artifact(call), _query(call)))
+
+
+@routes.post(_GROUP)
+@routes.post(_VIEW + "/statistics")
+@routes.post(_DATASET + "/statistics")
+def save_statistics(call: Call) -> Json:
+    """Keep statistics that the client computed."""
+    kept = statistics.save(call.platform, _artifact(call), call.document)
+    return statistics.document(call.platform, kept)
