@@ -1,0 +1,169 @@
+"""From a dataset as some convention wrote it to one with dimensions ``(time, y, x)`` and a known CRS."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import pyproj
+import rioxarray  # noqa: F401  (registers the .rio accessor that finds CF grid mappings)
+import xarray as xr
+
+from deepcube.cubes.errors import MissingCrsError, NotACubeError, TimeAxisError
+from deepcube.cubes.model import WGS84, Grid
+from deepcube.cubes.validate import check_dataset
+
+_NAMES = {
+    "time": ("time", "t", "date", "datetime", "times"),
+    "y": ("y", "lat", "latitude", "northing", "projection_y_coordinate", "rows"),
+    "x": ("x", "lon", "longitude", "easting", "projection_x_coordinate", "cols"),
+}
+_STANDARD = {
+    "time": ("time",),
+    "y": ("latitude", "projection_y_coordinate", "grid_latitude"),
+    "x": ("longitude", "projection_x_coordinate", "grid_longitude"),
+}
+_GEOGRAPHIC_UNITS = ("degrees_north", "degree_north", "degrees_east", "degree_east", "degrees_n", "degrees_e")
+
+
+def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None) -> Grid:
+    """Bring a dataset to the dimensions ``(time, y, x)``, find its CRS and check its axes.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        Dataset as opened, lazily; CF encodings decoded.
+    name : str
+        Name of the grid.
+    where : str
+        The file or group, for messages.
+    crs : any that pyproj understands, optional
+        Coordinate reference system to use instead of the one that the dataset states.
+
+    Returns
+    -------
+    Grid
+        The checked grid; data are not read.
+
+    Raises
+    ------
+    NotACubeError
+        If there is no pair of spatial axes, or they are curvilinear or not monotonic.
+    TimeAxisError
+        If the times are unreadable, unsorted or duplicated.
+    MissingCrsError
+        If the given CRS is not one.
+    """
+    found = find_crs(dataset, crs)
+    names = {axis: _find_axis(dataset, axis) for axis in ("time", "y", "x")}
+    if names["y"] is None or names["x"] is None:
+        dims = ", ".join(f"{dim}={size}" for dim, size in dataset.sizes.items()) or "none"
+        raise NotACubeError(
+            f"{where} has no pair of spatial axes; found dimensions {dims}, expected coordinates such as y and x or "
+            "lat and lon, one number per row and column. Curvilinear and point data must be gridded first."
+        )
+    if found is None and _is_geographic(dataset, names["y"], names["x"]):
+        found = WGS84  # CF leaves the datum open; plain degrees are WGS84 in practice
+    renamed = dataset.rename({old: new for new, old in names.items() if old is not None and old != new})
+    renamed = _spatial(_with_time(renamed, where))
+    check_dataset(renamed, where)
+    return Grid(name=name, dataset=renamed, crs=found)
+
+
+def find_crs(dataset: xr.Dataset, crs: Any = None) -> pyproj.CRS | None:
+    """Return the given CRS, or the one that the dataset states as a CF grid mapping or an attribute.
+
+    Raises
+    ------
+    MissingCrsError
+        If the given CRS is not one that PROJ knows.
+    """
+    if crs is not None:
+        return parse_crs(crs)
+    stated = dataset.rio.crs
+    if stated is not None:
+        return pyproj.CRS.from_wkt(stated.to_wkt())
+    for key in ("crs", "proj:epsg", "epsg", "spatial_ref"):
+        if isinstance(dataset.attrs.get(key), (str, int, np.integer)):
+            try:
+                return pyproj.CRS.from_user_input(dataset.attrs[key])
+            except pyproj.exceptions.CRSError:
+                continue
+    return None
+
+
+def parse_crs(crs: Any) -> pyproj.CRS:
+    """Return a CRS from anything that pyproj understands, such as ``"EPSG:3035"``.
+
+    Raises
+    ------
+    MissingCrsError
+        If it is not one.
+    """
+    try:
+        return pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError as error:
+        raise MissingCrsError(
+            f"Found {crs!r} as coordinate reference system; expected a code such as EPSG:3035, WKT or a PROJ string "
+            f"({error})."
+        ) from error
+
+
+def is_simulated(attrs: dict[Hashable, Any]) -> bool:
+    """Return True if attributes of a file say that its data are simulated."""
+    return str(attrs.get("simulated", "")).strip().lower() in ("1", "true", "yes")
+
+
+def _find_axis(dataset: xr.Dataset, axis: str) -> Hashable | None:
+    """Return the dimension that plays a role, by CF attributes first and by name second."""
+    coordinates: Sequence[Hashable] = [*dataset.dims, *(c for c in dataset.coords if dataset[c].ndim == 0)]
+    for name in coordinates:
+        attrs = dataset[name].attrs if name in dataset.coords else {}
+        if attrs.get("standard_name") in _STANDARD[axis] or attrs.get("axis") == axis.upper()[0]:
+            return name
+    for wanted in _NAMES[axis]:
+        for name in coordinates:
+            if str(name).lower() == wanted and (name in dataset.coords or axis == "time"):
+                return name
+    return None
+
+
+def _is_geographic(dataset: xr.Dataset, y: Hashable, x: Hashable) -> bool:
+    units = {str(dataset[axis].attrs.get("units", "")).lower() for axis in (y, x)}
+    return units <= set(_GEOGRAPHIC_UNITS) or (str(y).lower()[:3], str(x).lower()[:3]) == ("lat", "lon")
+
+
+def _with_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
+    """Check that time is a dimension of dates in the standard calendar."""
+    if "time" not in dataset.dims and "time" in dataset.coords:
+        dataset = dataset.expand_dims("time")
+    if "time" not in dataset.dims:
+        return dataset
+    if "time" not in dataset.coords:
+        raise TimeAxisError(f"{where} numbers its time steps but does not date them; add a CF time coordinate.")
+    time = dataset["time"]
+    if time.dtype == object:  # xarray decodes calendars other than the standard one to cftime objects
+        calendar = time.dt.calendar
+        try:
+            return dataset.convert_calendar("proleptic_gregorian", use_cftime=False)
+        except ValueError as error:
+            raise TimeAxisError(
+                f"{where} has times in the calendar {calendar!r}; expected dates of the standard calendar. Convert "
+                f"them with xarray's convert_calendar first ({error})."
+            ) from error
+    if not np.issubdtype(time.dtype, np.datetime64):
+        raise TimeAxisError(
+            f"{where} has times of type {time.dtype} starting with {time.to_numpy()[:1]}; expected dates. Add CF units "
+            "such as 'days since 2000-01-01' to the time coordinate."
+        )
+    return dataset
+
+
+def _spatial(dataset: xr.Dataset) -> xr.Dataset:
+    """Keep variables with a spatial or time axis, drop bounds, and order the dimensions."""
+    bounds = {str(dataset[c].attrs.get("bounds", "")) for c in dataset.coords}
+    mapping = {str(dataset[v].encoding.get("grid_mapping", dataset[v].attrs.get("grid_mapping"))) for v in dataset}
+    keep = [
+        v for v in dataset.data_vars if str(v) not in bounds | mapping and {"time", "y", "x"} & set(dataset[v].dims)
+    ]
+    order = [dim for dim in ("time", "y", "x") if dim in dataset.dims]
+    return dataset[keep].transpose(*order, ...)
