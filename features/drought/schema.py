@@ -1,14 +1,4 @@
-"""Features of the drought use case: names, units and definitions, and the feature groups and view that hold them.
-
-Four feature groups, keyed by cube, cell and time:
-
-- ``drought_ndvi``: what was observed;
-- ``drought_climatology``: what is normal for the season, fitted on the training years only;
-- ``drought_features``: what a forecast made at ``time`` may know, also in the online store;
-- ``drought_targets``: what happened one, two and three steps later.
-
-No feature at time *t* depends on data after *t*, and nothing at all depends on the seasons of the held-out years.
-"""
+"""Names, units and definitions of the drought features, and the feature groups and view that hold them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +43,7 @@ _NDVI_FEATURES = (
     Feature("col", "int", "Column of the pixel in the grid of the cube, counted from the first x (count)"),
 )
 _CLIMATOLOGY_FEATURES = (
-    Feature("season", "int", "Season bin of the year, 0 being the bin centred on 1 January (count)"),
+    Feature("season", "int", "Season of the year as long as a step, 0 being centred on 1 January (count)"),
     Feature("ndvi_mean", "double", "Mean NDVI of the season in the training years (unit 1)"),
     Feature("ndvi_std", "double", "Standard deviation of NDVI in the season in the training years (unit 1)"),
     Feature("observations", "int", "Training observations that the season was fitted on (count)"),

@@ -1,0 +1,79 @@
+"""Feature pipeline of the drought use case: a cube becomes rows of four feature groups.
+
+The same source written twice leaves the same rows. Everything is checked before the first row is written.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from features import drought
+
+if TYPE_CHECKING:
+    from hopsworks.project import Project
+
+Progress = Callable[[float, str], None]
+"""Told how much is done, from 0 to 1, and what is being done."""
+
+
+def run(project: "Project", source: str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Compute the drought features of a cube and write them to the feature store.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    source : str
+        ``"sample"``, or the path of a GeoTIFF stack, NetCDF file or Zarr store; see
+        :func:`features.drought.open_source`.
+    progress : callable, optional
+        Called as ``progress(fraction, message)``.
+
+    Returns
+    -------
+    dict
+        JSON-able summary: cube, source, simulated flag, feature groups with rows written, cells, dates, step, split.
+
+    Raises
+    ------
+    deepcube.cubes.CubeError
+        If the source is no cube with NDVI; nothing has been written then.
+    """
+    tell = progress or (lambda fraction, message: None)
+    tell(0.0, f"opening {source}")
+    ndvi = drought.open_source(source)
+    fs = project.get_feature_store()
+    groups = {
+        "ndvi": drought.ndvi_group(fs),
+        "climatology": drought.climatology_group(fs),
+        "targets": drought.targets_group(fs),
+        "features": drought.features_group(fs),
+    }
+
+    rows, newest = dict.fromkeys(groups, 0), []
+    for number, block in enumerate(ndvi.blocks()):
+        tables = drought.compute_tables(block)
+        for step, (name, group) in enumerate(groups.items()):
+            tell((number + step / len(groups)) / (len(ndvi) + 0.2), f"writing {group.name}")
+            table = getattr(tables, name)
+            group.insert(table, storage="offline" if group.online_enabled else None)
+            rows[name] += len(table)
+        newest.append(drought.latest_rows(tables.features))
+
+    tell(len(ndvi) / (len(ndvi) + 0.2), "writing the newest features online")
+    groups["features"].insert(pd.concat(newest, ignore_index=True), storage="online", wait=True)
+    tell(1.0, f"wrote {sum(rows.values())} rows of {ndvi.cube.name}")
+    return {
+        "cube": ndvi.cube.name,
+        "source": source,
+        "simulated": ndvi.cube.simulated,
+        "feature_groups": {group.name: rows[name] for name, group in groups.items()},
+        "cells": int(ndvi.cell_id.size),
+        "cell_level": ndvi.level,
+        "steps": len(ndvi.steps.times),
+        "step_days": ndvi.steps.length / pd.Timedelta(days=1),
+        "first": ndvi.steps.times[0].isoformat(),
+        "last": ndvi.steps.times[-1].isoformat(),
+        "split": ndvi.split.isoformat(),
+    }

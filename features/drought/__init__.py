@@ -1,0 +1,55 @@
+"""Features of the drought use case: from NDVI in a cube to what a forecast may know, and what came true.
+
+Four feature groups, keyed by cube and cell and dated by time step:
+
+- ``drought_ndvi``: what was observed;
+- ``drought_climatology``: what is normal for the season, fitted on the training years only;
+- ``drought_features``: what a forecast made at ``time`` may know, also in the online store;
+- ``drought_targets``: what happened one, two and three steps later.
+
+No feature at time *t* depends on data after *t*, and none depends on the seasons of the held-out years.
+"""
+
+from features.drought.schema import (
+    CLIMATOLOGY,
+    FEATURE_NAMES,
+    HORIZONS,
+    KEYS,
+    LABELS,
+    LAGS,
+    PERSISTENCE,
+    VERSION,
+    climatology_group,
+    feature_view,
+    features_group,
+    ndvi_group,
+    targets_group,
+    time_split,
+)
+from features.drought.source import SAMPLE, NdviSource, cube_name, open_source
+from features.drought.tables import Block, Tables, compute_tables, latest_rows
+
+__all__ = [
+    "CLIMATOLOGY",
+    "FEATURE_NAMES",
+    "HORIZONS",
+    "KEYS",
+    "LABELS",
+    "LAGS",
+    "PERSISTENCE",
+    "SAMPLE",
+    "VERSION",
+    "Block",
+    "NdviSource",
+    "Tables",
+    "climatology_group",
+    "compute_tables",
+    "cube_name",
+    "feature_view",
+    "features_group",
+    "latest_rows",
+    "ndvi_group",
+    "open_source",
+    "targets_group",
+    "time_split",
+]

@@ -1,0 +1,247 @@
+"""Where NDVI comes from: the offline sample or any cube that has NDVI, or a red and a near infrared band."""
+
+import importlib.resources
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepcube.cubes import (
+    Cube,
+    CubeNotFoundError,
+    Grid,
+    ScaleError,
+    Steps,
+    TimeSplit,
+    UnknownVariableError,
+    check_valid,
+    composite,
+    native_steps,
+    ndvi,
+    open_cube,
+    pixel_cells,
+    regular_step,
+    scl_clear,
+    slug,
+    window_steps,
+)
+from features.drought.schema import time_split
+from features.drought.tables import Block
+
+SAMPLE = "sample"
+"""Name of the offline sample: the real Sentinel-2 minicube inside the wheel of nrt."""
+
+SAMPLE_CUBE = "romania_s2"
+"""Name of the cube that the sample becomes."""
+
+STEP = pd.Timedelta(days=10)
+"""Step that cubes without a regular axis, or with a finer one, are composited to."""
+
+BLOCK_VALUES = 2_000_000
+"""Acquisitions times pixels that are held in memory at once."""
+
+_RED = ("b4", "b04", "red", "s2_b04")
+_NIR = ("b8a", "b8", "b08", "nir", "s2_b8a")
+_CLEAR: dict[str, Callable[[NDArray], NDArray[np.bool_]]] = {
+    "scl": scl_clear,
+    "s2_scl": scl_clear,
+    "s2_mask": lambda mask: mask == 0,  # EarthNet minicubes: 0 clear, 1 cloud, 2 shadow, 3 snow, 4 masked by SCL
+    "clm": lambda mask: mask == 0,  # eo-learn: 1 cloud, 255 no data
+    "is_data": lambda mask: mask == 1,
+}
+_SCALED_RANGE = (-2000.0, 10000.0)
+_SCALE = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class NdviSource:
+    """A cube that NDVI can be read from, checked from end to end.
+
+    Attributes
+    ----------
+    cube : Cube
+        The opened cube.
+    grid : Grid
+        The grid that NDVI lies on.
+    inputs : tuple of str
+        The NDVI variable, or the red and the near infrared band.
+    masks : tuple of str
+        Variables that tell clear from unclear pixels; may be empty.
+    scale : float
+        Factor from stored to physical NDVI, 1 or 0.0001.
+    steps : Steps
+        Time axis of the features.
+    split : TimeSplit
+        Training, validation and test periods of the forecast origins.
+    cell_id : numpy.ndarray of int64, shape (y, x)
+        Cell of each pixel.
+    level : int
+        Level of the cells.
+    """
+
+    cube: Cube
+    grid: Grid
+    inputs: tuple[str, ...]
+    masks: tuple[str, ...]
+    scale: float
+    steps: Steps
+    split: TimeSplit
+    cell_id: NDArray[np.int64]
+    level: int
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the cube block by block of rows, read and composited; every pixel is in exactly one block."""
+        longitude, latitude = self.grid.longitude_latitude()
+        columns = np.arange(self.grid.shape[1])
+        for rows in _row_blocks(self.grid):
+            acquired = _read(self.cube, self.inputs, self.masks, self.scale, rows)
+            values, fraction = composite(acquired, self.steps)
+            row, col = np.meshgrid(np.arange(rows.start, rows.stop), columns, indexing="ij")
+            yield Block(
+                cube=self.cube.name,
+                steps=self.steps,
+                split=self.split,
+                ndvi=values.reshape(len(values), -1),
+                valid_fraction=fraction.reshape(len(fraction), -1),
+                cell_id=self.cell_id[rows].ravel(),
+                longitude=longitude[rows].ravel(),
+                latitude=latitude[rows].ravel(),
+                row=row.ravel(),
+                col=col.ravel(),
+            )
+
+    def __len__(self) -> int:
+        return len(_row_blocks(self.grid))
+
+
+def cube_name(source: str) -> str:
+    """Return the name that the cube of a source gets in the feature store."""
+    return SAMPLE_CUBE if source == SAMPLE else slug(Path(source).stem)
+
+
+def open_source(source: str) -> NdviSource:
+    """Open a source and check everything that could go wrong later, without keeping its values in memory.
+
+    Parameters
+    ----------
+    source : str
+        ``"sample"``, or the path of a cube that :func:`deepcube.cubes.open_cube` reads and that has a variable NDVI,
+        or a red and a near infrared band (Sentinel-2 names such as B4 and B8A, or red and nir), with or without a
+        scene classification or cloud mask. A cube with one variable of any name in a GeoTIFF stack counts as NDVI.
+
+    Returns
+    -------
+    NdviSource
+        The checked source.
+
+    Raises
+    ------
+    deepcube.cubes.CubeError
+        One of its kinds, for whatever is wrong with the cube.
+    """
+    path = _sample_path() if source == SAMPLE else source
+    cube = open_cube(path, name=cube_name(source))
+    inputs = _find_inputs(cube)
+    grid = cube.grid_of(inputs[0])
+    present = {name.lower(): name for name in cube.variables}
+    masks = tuple(present[name] for name in _CLEAR if name in present and cube.grid_of(present[name]) is grid)
+    steps = _steps(grid.times)
+    split = time_split(steps.times)
+    cell_id, level = pixel_cells(*grid.longitude_latitude())
+    scale = _survey(cube, grid, inputs, masks)
+    return NdviSource(cube, grid, inputs, masks, scale, steps, split, cell_id, level)
+
+
+def _sample_path() -> Path:
+    try:
+        package = importlib.resources.files("nrt")  # the package itself is empty; its heavy modules are not imported
+    except ModuleNotFoundError as error:
+        raise CubeNotFoundError(
+            "The offline sample is part of the package nrt, which is not installed; install deepcube[cubes]."
+        ) from error
+    return Path(str(package)) / "data" / "sentinel2_cube_subset_romania_20m.nc"
+
+
+def _find_inputs(cube: Cube) -> tuple[str, ...]:
+    """Return the variable that is NDVI, or the two bands to compute it from."""
+    varying = {
+        name.lower(): name for name, variable in cube.variables.items() if {"time", "y", "x"} <= {*variable.dims}
+    }
+    if "ndvi" in varying:
+        return (varying["ndvi"],)
+    red, nir = (next((varying[name] for name in names if name in varying), None) for names in (_RED, _NIR))
+    if red and nir and cube.grid_of(red) is cube.grid_of(nir):
+        return (red, nir)
+    if list(varying.values()) == [cube.name]:  # a stack whose bands have dates but no name
+        return (cube.name,)
+    raise UnknownVariableError(
+        f"Cube {cube.name!r} has {', '.join(sorted(cube.variables))}; expected a variable NDVI, or a red (B4, red) and "
+        "a near infrared band (B8A, B8, nir) on one grid, varying in time. Rename the variables of the cube."
+    )
+
+
+def _steps(times: pd.DatetimeIndex) -> Steps:
+    """Keep the cube's own axis where it is regular and no finer than a week; composite it otherwise."""
+    length = regular_step(times)
+    if length is not None and length >= pd.Timedelta(days=7):
+        return native_steps(times)
+    return window_steps(times, STEP)
+
+
+def _row_blocks(grid: Grid) -> list[slice]:
+    rows, cols = grid.shape
+    height = max(1, BLOCK_VALUES // (cols * len(grid.times)))
+    return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
+
+
+def _read(
+    cube: Cube, inputs: tuple[str, ...], masks: tuple[str, ...], scale: float, rows: slice
+) -> NDArray[np.float64]:
+    """Read NDVI of some rows at all acquisitions, shape (acquisitions, rows, x); unclear pixels are NaN."""
+    bands = [cube[name].isel(y=rows).to_numpy().astype(float) for name in inputs]
+    values = ndvi(*bands) if len(bands) == 2 else _scaled(bands[0], scale)
+    for name in masks:
+        values[~_CLEAR[name.lower()](cube[name].isel(y=rows).to_numpy())] = np.nan
+    return values
+
+
+def _scaled(stored: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Apply the scale of MODIS products, whose valid stored range is -2000 to 10000 (MOD13 user guide), or none."""
+    if scale == 1:
+        return stored
+    low, high = _SCALED_RANGE
+    return np.where((stored >= low) & (stored <= high), stored * scale, np.nan)
+
+
+def _survey(cube: Cube, grid: Grid, inputs: tuple[str, ...], masks: tuple[str, ...]) -> float:
+    """Read the whole cube once; return the scale of NDVI and refuse a cube without valid values.
+
+    Raises
+    ------
+    ScaleError
+        If values fit neither NDVI from -1 to 1 nor NDVI times 10,000.
+    NoValidDataError
+        If everything is a gap.
+    """
+    low, high = np.inf, -np.inf
+    count = {1.0: 0, _SCALE: 0}
+    for rows in _row_blocks(grid):
+        values = _read(cube, inputs, masks, 1.0, rows)
+        for scale in count:
+            count[scale] += int(np.isfinite(_scaled(values, scale)).sum())
+        if np.isfinite(values).any():
+            low, high = min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values)))
+    name = " and ".join(inputs)
+    check_valid(count[1.0], name, f"Cube {cube.name!r}")
+    if low >= -1 and high <= 1:
+        return 1.0
+    if high > _SCALED_RANGE[1] or high <= 100:
+        raise ScaleError(
+            f"{name} of cube {cube.name!r} ranges from {low:g} to {high:g}; expected NDVI from -1 to 1, or times "
+            "10,000 as in MODIS products. Write the scale factor into the file."
+        )
+    check_valid(count[_SCALE], name, f"Cube {cube.name!r}")
+    return _SCALE
