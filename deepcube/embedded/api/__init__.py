@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deepcube.embedded.api import expectations, session, statistics
+from deepcube.embedded.api import expectations, keywords, session, statistics, tags
 from deepcube.embedded.routing import Routes
 
-RESOURCES: list[Routes] = [session.routes, expectations.routes, statistics.routes]
+RESOURCES: list[Routes] = [session.routes, tags.routes, keywords.routes, expectations.routes, statistics.routes]

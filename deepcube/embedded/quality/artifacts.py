@@ -11,6 +11,7 @@ from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import (
     FEATURE_GROUP_NOT_FOUND,
     FEATURE_VIEW_NOT_FOUND,
+    JOB_NOT_FOUND,
     MODEL_NOT_FOUND,
     SERVING_NOT_FOUND,
     TRAINING_DATASET_NOT_FOUND,
@@ -23,6 +24,7 @@ FEATURE_VIEW = "feature_view"
 TRAINING_DATASET = "training_dataset"
 MODEL = "model"
 DEPLOYMENT = "deployment"
+JOB = "job"
 COMMIT = "commit"
 
 
@@ -111,3 +113,16 @@ class Artifacts:
             404 if the project has none.
         """
         return self._by_id(DEPLOYMENT, deployment_id, "deployment", SERVING_NOT_FOUND)
+
+    def job(self, name: str) -> Entity:
+        """Return a job by name.
+
+        Raises
+        ------
+        ApiError
+            404 if the project has none.
+        """
+        entity = self.platform.catalog.first(self.project.id, JOB, name=name)
+        if entity is None:
+            raise not_found(f"no job {name!r} in project {self.project.name!r}", JOB_NOT_FOUND)
+        return entity

@@ -1,0 +1,104 @@
+"""Tags of feature groups, feature views, training datasets, models, deployments, jobs and files; tag schemas."""
+
+from __future__ import annotations
+
+from deepcube.embedded.catalog import Entity
+from deepcube.embedded.errors import bad_request
+from deepcube.embedded.quality import tagging
+from deepcube.embedded.quality.artifacts import Artifacts
+from deepcube.embedded.routing import Call, Json, Routes, items
+
+routes = Routes()
+
+_PROJECT = "/project/{project_id:int}"
+_STORE = _PROJECT + "/featurestores/{featurestore_id:int}"
+_VIEW = _STORE + "/featureview/{view}/version/{version:int}"
+_FILE = _PROJECT + "/dataset/tags/schema/{tag}/{file:path}"
+
+_ARTIFACTS = (
+    _STORE + "/featuregroups/{group_id:int}",
+    _VIEW,
+    _VIEW + "/trainingdatasets/version/{dataset_version:int}",
+    _PROJECT + "/modelregistries/{registry_id:int}/models/{model}",
+    _PROJECT + "/serving/{deployment_id:int}",
+    _PROJECT + "/jobs/{job}",
+)
+
+
+def _artifact(call: Call) -> Entity:
+    """Return what the path names."""
+    artifacts, path = Artifacts(call.platform, call.project), call.path
+    if "group_id" in path:
+        return artifacts.group(path["group_id"])
+    if "model" in path:
+        return artifacts.model(path["model"])
+    if "deployment_id" in path:
+        return artifacts.deployment(path["deployment_id"])
+    if "job" in path:
+        return artifacts.job(path["job"])
+    if "file" in path:
+        files = call.platform.files
+        place = files.existing(call.project.name, path["file"])
+        return tagging.tagged_path(call.platform, call.project.id, files.public(place))
+    view = artifacts.view(path["view"], path["version"])
+    return artifacts.training_dataset(view, path["dataset_version"]) if "dataset_version" in path else view
+
+
+def list_tags(call: Call) -> Json:
+    """List the tags of an artifact."""
+    return items(tagging.tags(call.platform, _artifact(call)))
+
+
+def read_tag(call: Call) -> Json:
+    """Return one tag of an artifact."""
+    return items(tagging.tags(call.platform, _artifact(call), call.path["tag"]))
+
+
+def set_tag(call: Call) -> Json:
+    """Attach a tag to an artifact."""
+    tagging.set_tag(call.platform, _artifact(call), call.path["tag"], call.json)
+
+
+def delete_tag(call: Call) -> Json:
+    """Detach a tag from an artifact."""
+    tagging.delete_tag(call.platform, _artifact(call), call.path["tag"])
+
+
+for _base in _ARTIFACTS:
+    routes.get(_base + "/tags")(list_tags)
+    routes.get(_base + "/tags/{tag}")(read_tag)
+    routes.put(_base + "/tags/{tag}")(set_tag)
+    routes.delete(_base + "/tags/{tag}")(delete_tag)
+routes.get(_PROJECT + "/dataset/tags/all/{file:path}")(list_tags)
+routes.get(_FILE)(read_tag)
+routes.put(_FILE)(set_tag)
+routes.delete(_FILE)(delete_tag)
+
+
+@routes.get("/tags")
+def list_schemas(call: Call) -> Json:
+    """List the tag schemas of the installation."""
+    found = call.platform.catalog.find(0, tagging.SCHEMA)
+    return items([tagging.schema_document(entity) for entity in found])
+
+
+@routes.post("/tags")
+def create_schema(call: Call) -> Json:
+    """Register a tag schema."""
+    name = call.parameter("name")
+    if not name:
+        raise bad_request("the query parameter 'name' is missing: the tag's name")
+    text = call.body.decode("utf-8", "replace")
+    return tagging.schema_document(tagging.create_schema(call.platform, name, text))
+
+
+@routes.get("/tags/{name}")
+def read_schema(call: Call) -> Json:
+    """Return a tag schema."""
+    return tagging.schema_document(tagging.schema(call.platform, call.path["name"]))
+
+
+@routes.delete("/tags/{name}")
+def delete_schema(call: Call) -> Json:
+    """Remove a tag schema; tags that were set under it stay."""
+    call.platform.catalog.remove(tagging.schema(call.platform, call.path["name"]))
