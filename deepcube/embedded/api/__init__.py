@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from deepcube.embedded.api import expectations, keywords, session, statistics, tags
+from deepcube.embedded.api import datasets, executions, expectations, jobs, keywords, models, session, statistics, tags
 from deepcube.embedded.routing import Routes
 
-RESOURCES: list[Routes] = [session.routes, tags.routes, keywords.routes, expectations.routes, statistics.routes]
+RESOURCES: list[Routes] = [
+    session.routes,
+    tags.routes,
+    keywords.routes,
+    expectations.routes,
+    statistics.routes,
+    executions.routes,
+    jobs.routes,
+    models.routes,
+    datasets.routes,
+]

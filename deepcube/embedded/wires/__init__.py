@@ -9,5 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.runtime.wire import RuntimeWire
 
-WIRES: list[Callable[[Platform], Any]] = []
+WIRES: list[Callable[[Platform], Any]] = [RuntimeWire]

@@ -1,0 +1,439 @@
+"""Executions of jobs: started, followed, stopped, and found again after a restart.
+
+An execution is in the catalog before anything is started, and its process is followed by the lock of its supervisor,
+so a crash of the server at any instant loses none: at the start, what was not started yet is started, what still runs
+is followed again, and what has ended meanwhile is written down.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from deepcube.embedded.catalog import Entity, iso_time, now_ms
+from deepcube.embedded.errors import EXECUTION_NOT_FOUND, EmbeddedError, bad_request, not_found
+from deepcube.embedded.keys import OWNER
+from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.runtime.builtin import BUILTINS, OUTPUT
+from deepcube.embedded.runtime.commands import find_program, prepare
+from deepcube.embedded.runtime.jobs import JOB, split_arguments
+from deepcube.embedded.runtime.processes import GRACE_SECONDS, Process, Result
+from deepcube.embedded.runtime.trees import remove_tree
+
+EXECUTION = "execution"
+FINAL_STATES = ("FINISHED", "FAILED", "KILLED")
+FINISH_HOOKS: list[Callable[[Platform, Entity, Entity], None]] = []
+"""Called with the platform, the job and the execution, in the transaction that writes down its end."""
+
+_FINAL_STATUS = {"FINISHED": "SUCCEEDED", "FAILED": "FAILED", "KILLED": "KILLED"}
+_POLL_SECONDS = 0.1
+_BUILTIN_THREADS = 4
+_SHORT_SECONDS = 2.0
+_MAX_EXECUTIONS_KEPT = 1000
+_FORGET_EVERY = 50
+
+_log = logging.getLogger(__name__)
+
+
+class Executions:
+    """Everything that runs as a job.
+
+    Parameters
+    ----------
+    platform : Platform
+        Whose jobs; executions that an earlier server left behind are taken over.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._root = platform.home.run / "executions"
+        self._root.mkdir(exist_ok=True, mode=0o700)
+        self._running: dict[int, Process] = {}
+        self._threads: dict[int, Future[None]] = {}
+        self._guard = threading.Lock()
+        self._ending: dict[int, threading.Lock] = {}
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._pool = ThreadPoolExecutor(_BUILTIN_THREADS, thread_name_prefix="builtin-job")
+        self._recover()
+        self._monitor = threading.Thread(target=self._follow, name="executions", daemon=True)
+        self._monitor.start()
+
+    # -- the calls
+
+    def start(
+        self,
+        project: Project,
+        job: Entity,
+        *,
+        arguments: str | None = None,
+        variables: dict[str, str] | None = None,
+        user: dict[str, object] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> Entity:
+        """Start a job. Not to be called inside a transaction of the catalog: see :meth:`record` for that.
+
+        Parameters
+        ----------
+        arguments : str, optional
+            Arguments; the job's defaults if None or empty.
+        variables : dict, optional
+            Environment variables of this execution alone.
+        user : dict, optional
+            User document of who starts it.
+        extra : dict, optional
+            More for the execution's document (the interval of a schedule).
+
+        Raises
+        ------
+        ApiError
+            If the arguments are malformed or the program is missing.
+        """
+        if not job.body.get("builtin"):
+            find_program(self._platform, project, job)
+        execution = self.record(project, job, arguments=arguments, variables=variables, user=user, extra=extra)
+        self.launch(project, job, execution)
+        self._await_thread(execution.id, _SHORT_SECONDS)
+        return self._platform.catalog.get(execution.id) or execution
+
+    def record(
+        self,
+        project: Project,
+        job: Entity,
+        *,
+        arguments: str | None = None,
+        variables: dict[str, str] | None = None,
+        user: dict[str, object] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> Entity:
+        """Write down an execution that is to be launched; see :meth:`start`. Fit for the caller's transaction."""
+        config = job.body["config"]
+        chosen = arguments or config.get("defaultArgs") or ""
+        if not job.body.get("builtin"):
+            split_arguments(chosen)
+        body = {
+            "state": "INITIALIZING",
+            "finalStatus": "UNDEFINED",
+            "progress": 0.0,
+            "duration": 0,
+            "args": chosen,
+            "envVars": variables or {},
+            "user": user or OWNER.document(),
+            "rerunCount": 0,
+            **(extra or {}),
+        }
+        with self._platform.catalog.transaction():
+            number = self._platform.catalog.next_version(project.id, EXECUTION, job.name, job.id)
+            execution = self._platform.catalog.add(
+                project.id, EXECUTION, job.name, body, version=number, parent_id=job.id
+            )
+            logs = f"/Projects/{project.name}/Logs/{job.body['jobType'].capitalize()}/{job.name}/{execution.id}"
+            body |= {"stdoutPath": f"{logs}/stdout.log", "stderrPath": f"{logs}/stderr.log"}
+            body["submissionTime"] = execution.created
+            execution = self._platform.catalog.update(execution, body)
+            if number % _FORGET_EVERY == 0:
+                self._forget_oldest(job)
+        return execution
+
+    def launch(self, project: Project, job: Entity, execution: Entity) -> None:
+        """Start the process or thread of a recorded execution."""
+        if self._closing.is_set():
+            return
+        try:
+            for log in self._logs(execution):
+                log.parent.mkdir(parents=True, exist_ok=True)
+                log.touch()
+            if job.body.get("builtin"):
+                self._launch_builtin(project, job, execution)
+                return
+            folder = self._folder(execution.id)
+            task = prepare(self._platform, project, job, execution, folder, *self._logs(execution))
+            with self._guard:
+                if self._closing.is_set():
+                    return
+                self._running[execution.id] = Process.start(folder, task)
+        except (EmbeddedError, OSError) as error:
+            self._write_error(execution, f"{error}\n")
+            self._finish(execution.id, "FAILED", str(error))
+            return
+        self._update(execution.id, state="RUNNING", startedMs=now_ms())
+        self._wake.set()
+
+    def find(self, project: Project, job: Entity, execution_id: int) -> Entity:
+        """Return an execution of a job as it is now.
+
+        Raises
+        ------
+        ApiError
+            If the job has no such execution.
+        """
+        self._look(execution_id)
+        return self._read(project, job, execution_id)
+
+    def _read(self, project: Project, job: Entity, execution_id: int) -> Entity:
+        execution = self._platform.catalog.get(execution_id, EXECUTION)
+        if execution is None or execution.parent_id != job.id or execution.project_id != project.id:
+            raise not_found(f"job {job.name!r} has no execution {execution_id}", EXECUTION_NOT_FOUND)
+        return execution
+
+    def stop(self, project: Project, job: Entity, execution_id: int) -> Entity:
+        """Stop an execution and return it once it is over; what is over already stays as it is."""
+        execution = self.find(project, job, execution_id)
+        if execution.body["state"] in FINAL_STATES:
+            return execution
+        process = self._running.get(execution_id)
+        if process is None:  # a built-in job: its thread cannot be ended, its result no longer counts
+            self._finish(execution_id, "KILLED", "it was stopped")
+            return self.find(project, job, execution_id)
+        process.stop()
+        if process.wait(GRACE_SECONDS + 3.0) is None:
+            process.kill()
+            process.wait(2.0)
+        self._look(execution_id)
+        return self.find(project, job, execution_id)
+
+    def rerun(self, project: Project, job: Entity, execution_id: int) -> Entity:
+        """Run a failed or killed execution once more, under the same id; its old logs are kept aside.
+
+        Raises
+        ------
+        ApiError
+            If it has not failed.
+        """
+        self._look(execution_id)
+        with self._platform.catalog.transaction():
+            execution = self._read(project, job, execution_id)
+            if execution.body["state"] not in ("FAILED", "KILLED"):
+                raise bad_request(f"execution {execution_id} is {execution.body['state']}; only a failed one can rerun")
+            attempt = execution.body["rerunCount"] + 1
+            fresh = {"state": "INITIALIZING", "finalStatus": "UNDEFINED", "rerunCount": attempt, "duration": 0}
+            execution = self._platform.catalog.update(execution, execution.body | fresh | {"reason": None})
+        for log in self._logs(execution):
+            if log.exists():
+                aside = log.parent / f"attempt-{attempt}"
+                aside.mkdir(exist_ok=True)
+                log.replace(aside / log.name)
+        remove_tree(self._folder(execution_id))
+        self.launch(project, job, execution)
+        return self.find(project, job, execution_id)
+
+    def remove(self, project: Project, job: Entity, execution_id: int) -> None:
+        """Stop an execution if it runs, and remove it with its logs."""
+        execution = self.stop(project, job, execution_id)
+        self._platform.catalog.remove(execution)
+        remove_tree(self._logs(execution)[0].parent)
+
+    def remove_job(self, project: Project, job: Entity) -> None:
+        """Remove a job, stopping what runs of it, with all executions; logs stay, as on a cluster."""
+        for execution in self._platform.catalog.find(project.id, EXECUTION, parent_id=job.id):
+            if execution.body["state"] not in FINAL_STATES:
+                self.stop(project, job, execution.id)
+        self._platform.catalog.remove(job)
+
+    def active(self, job: Entity) -> int:
+        """Return how many executions of a job are not over."""
+        executions = self._platform.catalog.find(job.project_id, EXECUTION, parent_id=job.id)
+        return sum(execution.body["state"] not in FINAL_STATES for execution in executions)
+
+    def close(self) -> None:
+        """Stop everything that runs; executions end as KILLED."""
+        with self._guard:
+            self._closing.set()
+            running = dict(self._running)
+        for process in running.values():
+            process.stop()
+        deadline = time.monotonic() + GRACE_SECONDS + 2.0
+        for process in running.values():
+            if process.wait(max(0.0, deadline - time.monotonic())) is None:
+                process.kill()
+        for execution_id in running:
+            self._look(execution_id)
+        for execution_id in list(self._threads):
+            self._finish(execution_id, "KILLED", "the server was stopped")
+        self._wake.set()
+        self._monitor.join(5.0)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # -- processes
+
+    def _folder(self, execution_id: int) -> Path:
+        return self._root / str(execution_id)
+
+    def _logs(self, execution: Entity) -> tuple[Path, Path]:
+        root = self._platform.files.root
+        return root / execution.body["stdoutPath"].lstrip("/"), root / execution.body["stderrPath"].lstrip("/")
+
+    def _recover(self) -> None:
+        for execution in self._platform.catalog.find(None, EXECUTION):
+            if execution.body["state"] in FINAL_STATES:
+                continue
+            project = self._platform.project(execution.project_id)
+            job = self._platform.catalog.get(execution.parent_id, JOB)
+            process = Process(self._folder(execution.id))
+            if job is None:
+                self._platform.catalog.remove(execution)
+            elif job.body.get("builtin"):
+                self._write_error(execution, "the server was stopped while this job ran; run it again\n")
+                self._finish(execution.id, "FAILED", "the server was stopped while it ran")
+            elif process.was_started or process.alive():
+                self._running[execution.id] = process
+                self._update(execution.id, state="RUNNING")
+            else:
+                self.launch(project, job, execution)
+        known = {str(execution_id) for execution_id in self._running}
+        for folder in self._root.iterdir():
+            if folder.name not in known and not Process(folder).alive():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _follow(self) -> None:
+        while not self._closing.is_set():
+            for execution_id in list(self._running):
+                try:
+                    self._look(execution_id)
+                except Exception:
+                    _log.exception("cannot follow execution %d", execution_id)
+            self._wake.wait(_POLL_SECONDS if self._running else None)
+            self._wake.clear()
+
+    def _look(self, execution_id: int) -> None:
+        """Write down the end of an execution if it has come; returns after it is written, whoever writes it."""
+        with self._guard:
+            ending = self._ending.setdefault(execution_id, threading.Lock())
+        with ending:
+            process = self._running.get(execution_id)
+            result = process.result() if process is not None else None
+            if process is None or result is None:
+                return
+            self._write_end(execution_id, result)
+            process.close()
+            shutil.rmtree(process.folder, ignore_errors=True)
+            with self._guard:
+                del self._running[execution_id]
+                del self._ending[execution_id]
+
+    def _write_end(self, execution_id: int, result: Result) -> None:
+        state = "FINISHED" if result.succeeded else "KILLED" if result.stopped else "FAILED"
+        execution = self._platform.catalog.get(execution_id, EXECUTION)
+        if execution is not None and state == "FAILED":
+            self._write_error(execution, f"job {execution.name!r} failed: {result.reason}\n")
+        duration = int(1000 * (result.ended - result.started))
+        self._finish(execution_id, state, None if result.succeeded else result.reason, duration, result.exit_code)
+
+    # -- threads
+
+    def _launch_builtin(self, project: Project, job: Entity, execution: Entity) -> None:
+        self._update(execution.id, state="RUNNING", startedMs=now_ms())
+        thread = self._pool.submit(self._run_builtin, project, job, execution)
+        self._threads[execution.id] = thread
+        thread.add_done_callback(lambda done: self._threads.pop(execution.id, None))
+
+    def _run_builtin(self, project: Project, job: Entity, execution: Entity) -> None:
+        out, _ = self._logs(execution)
+        builtin = job.body["builtin"]
+
+        def write(text: str) -> None:
+            with out.open("a") as stream:
+                stream.write(text)
+
+        token = OUTPUT.set(write)
+        try:
+            function = BUILTINS.get(builtin["kind"])
+            if function is None:
+                raise EmbeddedError(f"no built-in job of kind {builtin['kind']!r}; there are {sorted(BUILTINS)}")
+            function(self._platform, project, {**builtin["arguments"], "args": execution.body["args"]})
+        except Exception as error:
+            _log.warning("built-in job %s failed: %s", job.name, error)
+            self._write_error(execution, traceback.format_exc())
+            self._finish(execution.id, "FAILED", f"{type(error).__name__}: {error}")
+        else:
+            self._finish(execution.id, "FINISHED", None)
+        finally:
+            OUTPUT.reset(token)
+
+    def _await_thread(self, execution_id: int, seconds: float) -> None:
+        thread = self._threads.get(execution_id)
+        if thread is not None:
+            try:
+                thread.result(seconds)
+            except TimeoutError:
+                return
+
+    # -- the catalog
+
+    def _update(self, execution_id: int, **changes: Any) -> None:
+        with self._platform.catalog.transaction():
+            execution = self._platform.catalog.get(execution_id, EXECUTION)
+            if execution is not None and execution.body["state"] not in FINAL_STATES:
+                self._platform.catalog.update(execution, execution.body | changes)
+
+    def _finish(
+        self,
+        execution_id: int,
+        state: str,
+        reason: str | None,
+        duration: int | None = None,
+        exit_code: int | None = None,
+    ) -> None:
+        with self._platform.catalog.transaction():
+            execution = self._platform.catalog.get(execution_id, EXECUTION)
+            if execution is None or execution.body["state"] in FINAL_STATES:
+                return
+            ended = now_ms()
+            started = execution.body.get("startedMs", ended)
+            end = {
+                "state": state,
+                "finalStatus": _FINAL_STATUS[state],
+                "progress": 1.0,
+                "duration": ended - started if duration is None else duration,
+                "finishedTime": iso_time(ended),
+                "reason": reason,
+                "exitCode": exit_code,
+            }
+            execution = self._platform.catalog.update(execution, execution.body | end)
+            job = self._platform.catalog.get(execution.parent_id, JOB)
+            if job is not None:
+                for hook in FINISH_HOOKS:
+                    hook(self._platform, job, execution)
+
+    def _write_error(self, execution: Entity, text: str) -> None:
+        try:
+            log = self._logs(execution)[1]
+            log.parent.mkdir(parents=True, exist_ok=True)
+            with log.open("a") as stream:
+                stream.write(text)
+        except OSError as error:
+            _log.warning("cannot write the log of execution %d: %s", execution.id, error)
+
+    def _forget_oldest(self, job: Entity) -> None:
+        """Keep the newest executions of a job only, so that a schedule cannot fill the catalog."""
+        executions = self._platform.catalog.find(job.project_id, EXECUTION, parent_id=job.id)
+        for execution in executions[:-_MAX_EXECUTIONS_KEPT]:
+            if execution.body["state"] in FINAL_STATES:
+                self._platform.catalog.remove(execution)
+                remove_tree(self._logs(execution)[0].parent)
+
+
+def execution_document(platform: Platform, execution: Entity) -> dict[str, Any]:
+    """Return an execution as the REST API writes one."""
+    body = execution.body
+    duration = body["duration"]
+    if body["state"] not in FINAL_STATES and "startedMs" in body:
+        duration = now_ms() - body["startedMs"]
+    hidden = ("envVars", "startedMs")
+    return {
+        **{field: value for field, value in body.items() if field not in hidden},
+        "duration": duration,
+        "id": execution.id,
+        "href": f"{platform.rest_url}/project/{execution.project_id}/jobs/{execution.name}/executions/{execution.id}",
+        "hdfsUser": "deepcube",
+        "appId": f"deepcube-{execution.id}",
+        "filesToRemove": [],
+        "monitoring": {},
+    }
