@@ -29,6 +29,8 @@ from typing import Any
 
 from deepcube.embedded.errors import StartError, StorageError
 
+_TEMPORARY = ".part"  # ends the names of files that are being written
+
 
 def default_home() -> Path:
     """Return the home folder used when none is named: ``$DEEPCUBE_HOME`` or ``~/.deepcube``."""
@@ -54,7 +56,7 @@ def write_atomically(path: Path, content: bytes | str, mode: int = 0o644) -> Non
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_TEMPORARY)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 os.fchmod(stream.fileno(), mode)
@@ -142,7 +144,7 @@ class Home:
         return self.root / "api_key"
 
     def prepare(self) -> None:
-        """Make the folders.
+        """Make the folders, for this user's eyes only; a home folder that exists keeps its own permissions.
 
         Raises
         ------
@@ -152,11 +154,24 @@ class Home:
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             for folder in (self.online, self.certificates, self.files, self.run, self.logs):
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(exist_ok=True, mode=0o700)
+                if folder.stat().st_mode & 0o077:
+                    folder.chmod(0o700)
         except OSError as error:
             raise StorageError(
                 f"cannot make the home folder {self.root}: {error.strerror}; name another one with --home"
             ) from error
+
+    def sweep(self) -> None:
+        """Remove what writes that were killed half-way left; only the holder of the lock may.
+
+        Project files are not touched: what lies there belongs to the users.
+        """
+        for folder in (self.root, self.certificates, self.online, self.logs):
+            for stale in folder.glob(f".*{_TEMPORARY}"):
+                stale.unlink(missing_ok=True)
+        for stale in self.run.rglob(f".*{_TEMPORARY}"):
+            stale.unlink(missing_ok=True)
 
     def running_server(self) -> dict[str, Any] | None:
         """Return what the running server says of itself, or None if none runs.

@@ -237,10 +237,12 @@ def run(root: Path, rest_port: int | None = None, project: str | None = None) ->
         Exit status: 0 after a stop, 1 if the server could not start (the reason is on stderr).
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    os.umask(0o077)  # what this process and its children write is for this user's eyes only
     home = Home(root)
     try:
         home.prepare()
         lock = HomeLock(home)
+        home.sweep()
         platform = open_platform(home, rest_port, project)
     except EmbeddedError as error:
         print(f"error: {error}", file=sys.stderr)
