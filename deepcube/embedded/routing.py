@@ -25,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from deepcube.embedded import access
 from deepcube.embedded.errors import GENERIC_INTERNAL, UNAUTHORIZED, ApiError, bad_request
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform, Project
@@ -67,8 +68,8 @@ class Call:
 
     @cached_property
     def project(self) -> Project:
-        """Project named in the path."""
-        return self.platform.project(self.path["project_id"])
+        """Project that owns what the path names: the owner of the feature store, if that is a shared one."""
+        return self.platform.project(self.path.get("featurestore_id", self.path["project_id"]))
 
     @cached_property
     def json(self) -> Any:
@@ -175,12 +176,12 @@ def items(documents: list[Json]) -> dict[str, Json]:
 
 
 def authenticate(platform: Platform, request: Request) -> User:
-    """Return who calls, by the ``Authorization: ApiKey`` (or ``Bearer``) header.
+    """Return who calls, by the ``Authorization: ApiKey`` (or ``Bearer``) header, if the user may make this call.
 
     Raises
     ------
     ApiError
-        401 if the key is missing or not valid.
+        401 if the key is missing or not valid, 403 if the user may not.
     """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     user = platform.keys.user_of(key.strip()) if scheme.lower() in ("apikey", "bearer") else None
@@ -188,6 +189,8 @@ def authenticate(platform: Platform, request: Request) -> User:
         raise ApiError(
             401, UNAUTHORIZED, "the API key is missing or not valid for this platform; see `deepcube env` for one"
         )
+    path = str(request.scope["path"]).removeprefix(PREFIX)  # as the routes see it: decoded, and nothing cut off
+    access.authorize(platform, user, access.Request(request.method, path, request.query_params))
     return user
 
 

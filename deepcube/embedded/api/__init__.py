@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from deepcube.embedded.api import datasets, executions, expectations, jobs, keywords, models, session, statistics, tags
+from deepcube.embedded.api import (
+    datasets,
+    executions,
+    expectations,
+    jobs,
+    keywords,
+    models,
+    projects,
+    session,
+    statistics,
+    tags,
+)
 from deepcube.embedded.routing import Routes
 
 RESOURCES: list[Routes] = [
+    projects.routes,
     session.routes,
     tags.routes,
     keywords.routes,
