@@ -15,6 +15,9 @@ from deepcube.embedded.home import write_atomically
 
 _VALID = timedelta(days=3650)
 _RENEW_BEFORE = timedelta(days=30)
+# The client expects the query service under this name, whatever its address: "flyingduck.service." and the
+# installation's service_discovery_domain.
+_QUERY_SERVICE = "flyingduck.service.local"
 
 
 class Certificates:
@@ -44,12 +47,14 @@ class Certificates:
         certificate = x509.load_pem_x509_certificate(self.server.read_bytes())
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         covered = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
+        if _QUERY_SERVICE not in names.get_values_for_type(x509.DNSName):
+            return False
         return covered >= set(addresses) and certificate.not_valid_after_utc > datetime.now(UTC) + _RENEW_BEFORE
 
     def _make(self, addresses: list[str]) -> None:
         authority_key = ec.generate_private_key(ec.SECP256R1())
         authority = _sign("deepcube-embedded-ca", authority_key, "deepcube-embedded-ca", authority_key, [])
-        alternatives: list[x509.GeneralName] = [x509.DNSName("localhost")]
+        alternatives: list[x509.GeneralName] = [x509.DNSName("localhost"), x509.DNSName(_QUERY_SERVICE)]
         alternatives += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         server_key, client_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
         server = _sign("localhost", server_key, "deepcube-embedded-ca", authority_key, alternatives)

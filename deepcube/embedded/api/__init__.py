@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from deepcube.embedded.api import (
+    commits,
+    connectors,
     datasets,
     executions,
     expectations,
+    featuregroups,
+    featurestore,
     jobs,
+    kafka_subjects,
     keywords,
     models,
+    online_ingestion,
     projects,
+    query,
     session,
     statistics,
     tags,
@@ -19,6 +26,8 @@ from deepcube.embedded.routing import Routes
 RESOURCES: list[Routes] = [
     projects.routes,
     session.routes,
+    online_ingestion.routes,
+    kafka_subjects.routes,
     tags.routes,
     keywords.routes,
     expectations.routes,
@@ -27,4 +36,9 @@ RESOURCES: list[Routes] = [
     jobs.routes,
     models.routes,
     datasets.routes,
+    query.routes,
+    commits.routes,
+    featuregroups.routes,
+    connectors.routes,
+    featurestore.routes,
 ]

@@ -10,5 +10,8 @@ from typing import Any
 
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.runtime.wire import RuntimeWire
+from deepcube.embedded.wires.flight import FlightWire
+from deepcube.embedded.wires.kafka import KafkaWire
+from deepcube.embedded.wires.mysql import MySqlWire
 
-WIRES: list[Callable[[Platform], Any]] = [RuntimeWire]
+WIRES: list[Callable[[Platform], Any]] = [RuntimeWire, FlightWire, KafkaWire, MySqlWire]

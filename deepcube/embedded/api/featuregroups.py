@@ -1,0 +1,71 @@
+"""Feature groups: make, find, change, empty and remove them."""
+
+from __future__ import annotations
+
+from deepcube.embedded.catalog import Entity
+from deepcube.embedded.errors import unsupported
+from deepcube.embedded.routing import Call, Json, Routes, items
+from deepcube.embedded.store import groups
+
+routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}/featuregroups")
+
+
+def group_of(call: Call) -> Entity:
+    """Return the feature group that a path names by id, which must belong to the project."""
+    return groups.own_group(call.platform, call.project, call.path["group_id"])
+
+
+@routes.get()
+def all_groups(call: Call) -> Json:
+    """List the feature groups of a project."""
+    found = call.platform.catalog.find(call.project.id, groups.KIND)
+    return items([groups.group_document(call.platform, group) for group in found])
+
+
+@routes.post()
+def create(call: Call) -> Json:
+    """Make a feature group."""
+    group = groups.create_group(call.platform, call.project, call.document)
+    return groups.group_document(call.platform, group)
+
+
+@routes.get("/{group_id:int}")
+def by_id(call: Call) -> Json:
+    """Return a feature group by id."""
+    group = groups.find_group(call.platform, call.project, call.path["group_id"])
+    return groups.group_document(call.platform, group)
+
+
+@routes.get("/{name}")
+def by_name(call: Call) -> Json:
+    """Return the versions of a feature group, or the one asked for, as a list."""
+    found = groups.named_groups(call.platform, call.project, call.path["name"], call.integer("version"))
+    return [groups.group_document(call.platform, group) for group in found]
+
+
+@routes.put("/{group_id:int}")
+def update(call: Call) -> Json:
+    """Change what can be changed of a feature group."""
+    document = call.document
+    if call.parameter("deprecate") is not None:
+        document = {"deprecated": call.flag("deprecate")}
+    group = groups.update_group(call.platform, group_of(call), document)
+    return groups.group_document(call.platform, group)
+
+
+@routes.delete("/{group_id:int}")
+def delete(call: Call) -> Json:
+    """Remove a feature group with its data."""
+    groups.delete_group(call.platform, group_of(call))
+
+
+@routes.post("/{group_id:int}/clear")
+def clear(call: Call) -> Json:
+    """Remove the rows of a feature group; the client overwrites with it."""
+    groups.clear_group(call.platform, group_of(call))
+
+
+@routes.post("/{group_id:int}/ingestion")
+def ingestion(call: Call) -> Json:
+    """Refuse ingestion by a Spark job."""
+    raise unsupported("ingestion by a Spark job", "create the feature group with time_travel_format='DELTA'")

@@ -1,0 +1,140 @@
+"""The rows of a feature group in DuckDB: as they are now, as they were, or as they changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from deepcube.embedded.errors import QUERY_FAILED, bad_request, unsupported
+from deepcube.embedded.platform import Platform
+from deepcube.embedded.query.resolve import Source
+from deepcube.embedded.query.sql import DUCKDB
+from deepcube.embedded.store import groups
+
+_CHANGE = "_change_type"
+_COMMIT = "_commit_version"
+
+
+def attach(connection: duckdb.DuckDBPyConnection, platform: Platform, source: Source) -> None:
+    """Make a source readable under its alias, with exactly the features of its group.
+
+    Parameters
+    ----------
+    connection : duckdb.DuckDBPyConnection
+        Where to.
+    platform : Platform
+        The platform.
+    source : Source
+        The source, with its times of time travel.
+
+    Raises
+    ------
+    ApiError
+        400 if there was no commit at the time asked for, 501 if the group has no rows of its own.
+    """
+    if groups.is_external(source.body):
+        kind = "a spine group" if source.body.get("spine") else "an external feature group"
+        raise unsupported(f"reading {kind}", "its rows are not in this platform; insert them into a feature group")
+    raw = f"{source.alias}_rows"
+    rows = _rows(platform, source)
+    connection.register(raw, rows)
+    present = set(rows.schema.names)
+    columns = [_column(feature, feature["name"] in present) for feature in source.body["features"]]
+    view, origin = DUCKDB.name(source.alias), DUCKDB.name(raw)
+    if source.since_ms is None:
+        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {', '.join(columns)} FROM {origin}")
+    else:
+        connection.execute(f"CREATE TEMP VIEW {view} AS {_changes(source, columns, origin)}")
+
+
+def _column(feature: dict[str, Any], present: bool) -> str:
+    """Write a feature for the view; one that the table does not have yet is missing in every row."""
+    name = DUCKDB.name(feature["name"])
+    return name if present else f"CAST(NULL AS {duckdb_type(groups.arrow_type(feature['type']))}) AS {name}"
+
+
+def _rows(platform: Platform, source: Source) -> Any:
+    table = groups.delta_table(platform, source.project, source.group)
+    if table is None:
+        return groups.arrow_schema(source.body).empty_table()
+    if source.since_ms is not None:
+        return _changed(table, source)
+    if source.until_ms is not None:
+        table.load_as_version(_version_at(table, source))
+    return table.to_pyarrow_dataset()
+
+
+def _history(table: DeltaTable) -> list[tuple[int, int]]:
+    """Return version and time (ms) of each commit that the log still has, oldest first."""
+    return sorted((int(entry["version"]), int(entry["timestamp"])) for entry in table.history())
+
+
+def _version_at(table: DeltaTable, source: Source) -> int:
+    history = _history(table)
+    found = [version for version, time in history if time <= (source.until_ms or 0)]
+    if not found:
+        raise bad_request(
+            f"No commits found for feature group {source.group.name!r} version {source.group.version} at or before "
+            f"{source.until_ms}; the first one that is kept is at {history[0][1]} (milliseconds since the epoch)",
+            QUERY_FAILED,
+        )
+    return max(found)
+
+
+def _changed(table: DeltaTable, source: Source) -> pa.Table:
+    """Return what the commits between two times wrote, with how and by which commit."""
+    until = source.until_ms if source.until_ms is not None else 2**62
+    versions = [version for version, time in _history(table) if (source.since_ms or 0) < time <= until]
+    if not versions:
+        fields = [*groups.arrow_schema(source.body), pa.field(_CHANGE, pa.string()), pa.field(_COMMIT, pa.int64())]
+        return pa.schema(fields).empty_table()
+    return pa.table(table.load_cdf(starting_version=min(versions), ending_version=max(versions)).read_all())
+
+
+def _changes(source: Source, columns: list[str], origin: str) -> str:
+    """Write the query for changed rows: of each key the last state, unless that is its deletion."""
+    body = source.body
+    keys = groups.primary_key(body)
+    keys += [f["name"] for f in body["features"] if f["partition"] and f["name"] not in keys]
+    if (time := groups.event_time(body)) is not None and time not in keys:
+        keys.append(time)
+    text = f"SELECT {', '.join(columns)} FROM {origin} WHERE {_CHANGE} <> 'update_preimage'"
+    if not groups.primary_key(body):
+        return f"{text} AND {_CHANGE} <> 'delete'"
+    by = ", ".join(DUCKDB.name(key) for key in keys)
+    # A merge that replaces a row writes its deletion first: of one commit, what is written counts.
+    last = f"row_number() OVER (PARTITION BY {by} ORDER BY {_COMMIT} DESC, {_CHANGE} = 'delete')"
+    return f"SELECT {', '.join(columns)} FROM (SELECT * FROM {origin} WHERE {_CHANGE} <> 'update_preimage' " + (
+        f"QUALIFY {last} = 1) WHERE {_CHANGE} <> 'delete'"
+    )
+
+
+def duckdb_type(kind: pa.DataType) -> str:
+    """Return the DuckDB name of an Arrow type of a feature."""
+    if pa.types.is_list(kind):
+        return f"{duckdb_type(kind.value_type)}[]"
+    if pa.types.is_map(kind):
+        return f"MAP({duckdb_type(kind.key_type)}, {duckdb_type(kind.item_type)})"
+    if pa.types.is_struct(kind):
+        return "STRUCT(" + ", ".join(f"{DUCKDB.name(field.name)} {duckdb_type(field.type)}" for field in kind) + ")"
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
+    return _DUCKDB[kind]
+
+
+_DUCKDB = {
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.string(): "VARCHAR",
+    pa.timestamp("us"): "TIMESTAMP",
+    pa.date32(): "DATE",
+    pa.binary(): "BLOB",
+}

@@ -1,0 +1,382 @@
+"""Feature groups: their metadata in the catalog and their Delta tables on disk.
+
+The client writes the Delta table of a feature group itself, at the place that :func:`group_document` names, so the
+catalog holds no data and no path: a home folder can be moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+
+from deepcube.embedded.catalog import DuplicateEntityError, Entity
+from deepcube.embedded.errors import (
+    FEATURE_GROUP_EXISTS,
+    FEATURE_GROUP_NOT_FOUND,
+    bad_request,
+    conflict,
+    not_found,
+    unsupported,
+)
+from deepcube.embedded.keys import OWNER
+from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.store.names import check_name, check_version
+from deepcube.embedded.store.types import arrow_type, online_type
+
+KIND = "feature_group"
+STREAM, BATCH, EXTERNAL = "streamFeatureGroupDTO", "cachedFeaturegroupDTO", "onDemandFeaturegroupDTO"
+
+Json = dict[str, Any]
+
+#: Functions that add parts of other modules (tags, expectation suite, ...) to a group's document.
+DOCUMENT_PARTS: list[Callable[[Platform, Entity, Json], None]] = []
+#: Functions called, inside the transaction, with the entity and the request's document when a group is made.
+CREATE_HOOKS: list[Callable[[Platform, Project, Entity, Json], None]] = []
+#: Functions that say whether a project may read an entity of another project.
+GRANTS: list[Callable[[Platform, Project, Entity], bool]] = []
+
+_FEATURE_FLAGS = ("primary", "foreign", "partition", "hudiPrecombineKey", "offlineOnly", "onDemand")
+_KEPT = (
+    "description",
+    "type",
+    "onlineEnabled",
+    "timeTravelFormat",
+    "statisticsConfig",
+    "eventTime",
+    "parents",
+    "topicName",
+    "notificationTopicName",
+    "deprecated",
+    "transformationFunctions",
+    "ttl",
+    "ttlEnabled",
+    "sinkEnabled",
+    "onlinePartitionColumns",
+    "partitionedBy",
+    "zorderBy",
+    "clusteredBy",
+    "sortOrder",
+    "onlineConfig",
+    "embeddingIndex",
+    "deltaStreamerJobConf",
+    "dataSource",
+    "dataFormat",
+    "options",
+    "spine",
+)
+_UPDATABLE = (
+    "description",
+    "statisticsConfig",
+    "topicName",
+    "notificationTopicName",
+    "deprecated",
+    "ttl",
+    "ttlEnabled",
+    "partitionedBy",
+    "clusteredBy",
+)
+
+
+def find_group(platform: Platform, project: Project, group_id: object) -> Entity:
+    """Return a feature group that a project may read.
+
+    Raises
+    ------
+    ApiError
+        404 (270009) if there is none with this id, or it belongs to a project that does not share it.
+    """
+    entity = platform.catalog.get(group_id, KIND) if isinstance(group_id, int) else None
+    if entity is None or not may_read(platform, project, entity):
+        raise not_found(
+            f"no feature group with id {group_id} in project {project.name!r}; it may have been deleted",
+            FEATURE_GROUP_NOT_FOUND,
+        )
+    return entity
+
+
+def own_group(platform: Platform, project: Project, group_id: int) -> Entity:
+    """Return a feature group of the project itself, which alone may change it.
+
+    Raises
+    ------
+    ApiError
+        404 (270009) if the project has none with this id.
+    """
+    entity = find_group(platform, project, group_id)
+    if entity.project_id != project.id:
+        raise not_found(
+            f"feature group {entity.name!r} belongs to another project and is shared read-only", FEATURE_GROUP_NOT_FOUND
+        )
+    return entity
+
+
+def may_read(platform: Platform, project: Project, entity: Entity) -> bool:
+    """Tell whether a project may read an entity: its own, or one that a grant shares with it."""
+    return entity.project_id == project.id or any(grant(platform, project, entity) for grant in GRANTS)
+
+
+def named_groups(platform: Platform, project: Project, name: str, version: int | None = None) -> list[Entity]:
+    """Return the versions of a feature group.
+
+    Raises
+    ------
+    ApiError
+        404 (270009) if there is none.
+    """
+    found = platform.catalog.find(project.id, KIND, name=name, version=version)
+    if not found:
+        wanted = f"{name!r}" if version is None else f"{name!r} version {version}"
+        raise not_found(f"no feature group named {wanted} in project {project.name!r}", FEATURE_GROUP_NOT_FOUND)
+    return found
+
+
+def create_group(platform: Platform, project: Project, document: Json) -> Entity:
+    """Make a feature group from the client's document.
+
+    Raises
+    ------
+    ApiError
+        400 if the document is not valid, 270089 if the version exists.
+    """
+    name = check_name(document.get("name"), "feature group")
+    version = check_version(document.get("version"), "feature group")
+    body = {key: document[key] for key in _KEPT if document.get(key) is not None}
+    body["features"] = [_feature(feature) for feature in document.get("features") or []]
+    body.setdefault("type", BATCH)
+    body["creator"] = OWNER.document()
+    _check(name, body)
+    with platform.catalog.transaction():
+        if version is None:
+            version = platform.catalog.next_version(project.id, KIND, name)
+        # A crash while an older group of this name was deleted may have left its files.
+        if not platform.catalog.find(project.id, KIND, name=name, version=version):
+            platform.files.remove(location(platform, project, name, version))
+        try:
+            entity = platform.catalog.add(project.id, KIND, name, body, version=version)
+        except DuplicateEntityError:
+            raise conflict(
+                f"feature group {name!r} version {version} exists already; get it, or name another version",
+                FEATURE_GROUP_EXISTS,
+            ) from None
+        if body.get("embeddingIndex") is not None:
+            index = body["embeddingIndex"]
+            index["indexName"] = index.get("indexName") or f"{project.name}__embedding_{entity.id}"
+            index["colPrefix"] = index.get("colPrefix") or ""
+            entity = platform.catalog.update(entity, body)
+        for hook in CREATE_HOOKS:
+            hook(platform, project, entity, document)
+    return entity
+
+
+def _feature(document: Json) -> Json:
+    name, kind = check_name(document.get("name"), "feature"), document.get("type")
+    if not isinstance(kind, str):
+        raise bad_request(f"feature {name!r} has no type; give it one, or insert data that has one")
+    arrow_type(kind)
+    feature: Json = {flag: bool(document.get(flag)) for flag in _FEATURE_FLAGS}
+    for key in ("description", "defaultValue", "columnName"):
+        feature[key] = document.get(key)
+    return {"name": name, "type": kind, "onlineType": document.get("onlineType") or online_type(kind), **feature}
+
+
+def _check(name: str, body: Json) -> None:
+    features = body["features"]
+    names = [feature["name"] for feature in features]
+    if body["type"] not in (STREAM, BATCH, EXTERNAL):
+        raise bad_request(f"feature group type {body['type']!r} is not one of {STREAM}, {BATCH}, {EXTERNAL}")
+    twice = sorted({feature for feature in names if names.count(feature) > 1})
+    if twice:
+        raise bad_request(f"feature group {name!r} has features of the same name: {', '.join(twice)}")
+    if body.get("timeTravelFormat") == "ICEBERG":
+        raise unsupported("time_travel_format='ICEBERG'", "feature groups are Delta tables here; use 'DELTA'")
+    event = body.get("eventTime")
+    if event is not None and names and event not in names:
+        raise bad_request(f"event time {event!r} of feature group {name!r} is not among its features: {names}")
+    kinds = {feature["name"]: feature["type"].lower() for feature in features}
+    if event in kinds and kinds[event] not in ("timestamp", "date", "bigint", "int"):
+        raise bad_request(
+            f"event time {event!r} of feature group {name!r} has type {kinds[event]!r}; it must be timestamp, date, "
+            "bigint or int"
+        )
+    if body.get("timeTravelFormat") == "HUDI" and features and not any(f["hudiPrecombineKey"] for f in features):
+        chosen = event or next((f["name"] for f in features if f["primary"]), names[0])
+        next(f for f in features if f["name"] == chosen)["hudiPrecombineKey"] = True
+
+
+def update_group(platform: Platform, entity: Entity, document: Json) -> Entity:
+    """Change the description, the features or another changeable part of a feature group.
+
+    Features keep their type, and none may vanish; new ones are appended, in the Delta table too.
+
+    Raises
+    ------
+    ApiError
+        400 if a feature would change its type or vanish.
+    """
+    body = {**entity.body, **{key: document[key] for key in _UPDATABLE if document.get(key) is not None}}
+    if document.get("features"):
+        body["features"] = _merge_features(entity, [_feature(feature) for feature in document["features"]])
+    return platform.catalog.update(entity, body)
+
+
+def _merge_features(entity: Entity, wanted: list[Json]) -> list[Json]:
+    known = {feature["name"]: feature for feature in entity.body["features"]}
+    names = [feature["name"] for feature in wanted]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise bad_request(f"feature group {entity.name!r} has these features already: {', '.join(twice)}")
+    missing = sorted(set(known) - set(names))
+    if missing:
+        raise bad_request(
+            f"features cannot be removed from feature group {entity.name!r}: {', '.join(missing)}; make a new version"
+        )
+    for feature in wanted:
+        old = known.get(feature["name"])
+        if old is not None and arrow_type(old["type"]) != arrow_type(feature["type"]):
+            raise bad_request(
+                f"feature {feature['name']!r} of feature group {entity.name!r} has type {old['type']!r} and cannot "
+                f"become {feature['type']!r}; make a new version"
+            )
+        if old is None and (feature["primary"] or feature["partition"]):
+            raise bad_request(
+                f"appended feature {feature['name']!r} cannot be a key of feature group {entity.name!r}; make a new "
+                "version"
+            )
+    return wanted
+
+
+def append_columns(platform: Platform, project: Project, entity: Entity) -> None:
+    """Give the Delta table the columns of features that were appended; old rows have null there."""
+    table = delta_table(platform, project, entity)
+    if table is None:
+        return
+    present = {field.name for field in table.schema().fields}
+    missing = [f for f in entity.body["features"] if f["name"] not in present]
+    if missing:
+        schema = pa.schema([pa.field(f["name"], arrow_type(f["type"])) for f in missing])
+        from deltalake import Schema
+
+        table.alter.add_columns(list(Schema.from_arrow(schema).fields))
+
+
+def delete_group(platform: Platform, entity: Entity) -> None:
+    """Remove a feature group with its data; the metadata goes first, so that a crash never leaves it without data."""
+    project = platform.project(entity.project_id)
+    platform.catalog.remove(entity)
+    platform.files.remove(location(platform, project, entity.name, entity.version))
+
+
+def clear_group(platform: Platform, entity: Entity) -> None:
+    """Remove the data of a feature group, and its commits, and keep the rest."""
+    project = platform.project(entity.project_id)
+    platform.files.remove(location(platform, project, entity.name, entity.version))
+    with platform.catalog.transaction():
+        for commit in platform.catalog.find(entity.project_id, "commit", parent_id=entity.id):
+            platform.catalog.remove(commit)
+
+
+def location(platform: Platform, project: Project, name: str, version: int) -> Path:
+    """Return the folder of a feature group's Delta table."""
+    return platform.files.project_folder(project.name) / f"{project.name}_featurestore.db" / f"{name}_{version}"
+
+
+def delta_location(platform: Platform, project: Project, entity: Entity) -> Path:
+    """Return the folder of a feature group's Delta table.
+
+    Parameters
+    ----------
+    platform : Platform
+        The platform.
+    project : Project
+        Project that asks; a shared group lies in the folder of the project that owns it.
+    entity : Entity
+        The feature group.
+    """
+    owner = project if project.id == entity.project_id else platform.project(entity.project_id)
+    return location(platform, owner, entity.name, entity.version)
+
+
+def delta_table(platform: Platform, project: Project, entity: Entity, version: int | None = None) -> DeltaTable | None:
+    """Open the Delta table of a feature group, or return None if nothing was written yet.
+
+    Parameters
+    ----------
+    version : int, optional
+        Version of the table; the newest by default.
+    """
+    try:
+        return DeltaTable(delta_location(platform, project, entity), version=version)
+    except TableNotFoundError:
+        return None
+
+
+def arrow_schema(body: Json) -> pa.Schema:
+    """Return the schema of a feature group's rows."""
+    return pa.schema([pa.field(feature["name"], arrow_type(feature["type"])) for feature in body["features"]])
+
+
+def primary_key(body: Json) -> list[str]:
+    """Return the names of the primary key features."""
+    return [feature["name"] for feature in body["features"] if feature["primary"]]
+
+
+def event_time(body: Json) -> str | None:
+    """Return the name of the event time feature, or None."""
+    return body.get("eventTime")
+
+
+def is_external(body: Json) -> bool:
+    """Tell whether a group has no Delta table: its rows lie outside, or come with each call (a spine)."""
+    return bool(body["type"] == EXTERNAL)
+
+
+def topic(entity: Entity) -> str:
+    """Return the topic on which the client sends rows of a group to the online store."""
+    return f"{entity.project_id}_{entity.id}_{entity.name}_{entity.version}_onlinefs"
+
+
+def group_document(platform: Platform, entity: Entity) -> Json:
+    """Return a feature group as the REST API writes one.
+
+    A table of our own is described as lying in an S3 store without credentials: that is the one connector with which
+    the client takes the location as it stands, a path on this machine, and leaves time travel to the query service.
+    """
+    project = platform.project(entity.project_id)
+    document = {
+        **entity.body,
+        "id": entity.id,
+        "name": entity.name,
+        "version": entity.version,
+        "created": entity.created,
+        "featurestoreId": project.id,
+        "featurestoreName": project.featurestore_name,
+        "onlineTopicName": topic(entity),
+        "topicName": entity.body.get("topicName") or f"{project.name}_onlinefs",
+        "features": [{**feature, "featureGroupId": entity.id} for feature in entity.body["features"]],
+    }
+    if not is_external(entity.body):
+        path = str(location(platform, project, entity.name, entity.version))
+        document["location"] = path
+        document["dataSource"] = {"storageConnector": local_store(project), "path": path}
+    for part in DOCUMENT_PARTS:
+        part(platform, entity, document)
+    return document
+
+
+def local_store(project: Project) -> Json:
+    """Return the connector document of the place where Delta tables lie."""
+    return {
+        "type": "featurestoreS3ConnectorDTO",
+        "storageConnectorType": "S3",
+        "id": project.id,
+        "name": "embedded_store",
+        "featurestoreId": project.id,
+        "description": "folder of the embedded platform",
+        "bucket": "",
+        "arguments": [],
+    }
