@@ -17,7 +17,14 @@ from deepcube.cubes.cells import (
     pixel_cells,
     polygon_cells,
 )
-from deepcube.cubes.climatology import Climatology, fit_climatology, season_count, season_of, year_fraction
+from deepcube.cubes.climatology import (
+    Climatology,
+    crossfit_climatology,
+    fit_climatology,
+    season_count,
+    season_of,
+    year_fraction,
+)
 from deepcube.cubes.errors import (
     CellError,
     CubeError,
@@ -32,12 +39,14 @@ from deepcube.cubes.errors import (
 from deepcube.cubes.model import Cube, Grid, Variable, slug
 from deepcube.cubes.opening import open_cube
 from deepcube.cubes.series import ahead, lagged, last_observed
-from deepcube.cubes.spectral import ndvi, scl_clear
+from deepcube.cubes.spectral import SCL_CLEAR, SCL_LAND, ndvi, scl_clear
 from deepcube.cubes.splits import TimeSplit, time_split
 from deepcube.cubes.steps import Steps, composite, native_steps, regular_step, window_steps
 from deepcube.cubes.validate import check_valid
 
 __all__ = [
+    "SCL_CLEAR",
+    "SCL_LAND",
     "CellError",
     "Climatology",
     "Cube",
@@ -61,6 +70,7 @@ __all__ = [
     "check_valid",
     "children",
     "composite",
+    "crossfit_climatology",
     "descendant_range",
     "fit_climatology",
     "lagged",

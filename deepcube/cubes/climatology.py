@@ -64,13 +64,13 @@ def fit_climatology(
 
     Pooling a window of neighbouring seasons over all years is the usual way to estimate a climatology of short steps
     from few years (Hobday et al., Progress in Oceanography 141, 227-238, 2016, for days). With the triangular kernel
-    ``k(d) = 1 - |d| / (w + 1)`` over the circular distance ``d`` in seasons::
+    ``k(d) = 1 - d / (w + 1)`` of the circular distance ``d`` between seasons::
 
-        mean(s) = sum_d k(d) * sum(s + d) / sum_d k(d) * count(s + d)
-        std(s) ** 2 = sum_d k(d) * sum((v - mean) ** 2) / sum_d k(d) * count(s + d)
+        mean(s) = sum k(d) * v / sum k(d)
+        std(s) ** 2 = sum k(d) * (v - mean(s)) ** 2 / sum k(d)
 
-    The half width ``w`` starts at ``half_width`` and grows, per pixel and season, until ``minimum`` observations are
-    in the window.
+    over all observations ``v`` with ``d <= w``. The half width ``w`` starts at ``half_width`` and grows, per pixel and
+    season, until ``minimum`` observations are in the window.
 
     Parameters
     ----------
@@ -90,40 +90,99 @@ def fit_climatology(
     Climatology
         One row per season.
     """
-    data = np.asarray(values, dtype=float)
-    valid = np.isfinite(data)
-    observed = np.maximum(valid.sum(axis=0), 1)
-    centre = np.where(valid, data, 0.0).sum(axis=0) / observed  # sums of squares about the centre cancel less
-    departure = np.where(valid, data - centre, 0.0)
-    membership = np.zeros((seasons, len(data)))
-    membership[np.asarray(season, dtype=np.int64), np.arange(len(data))] = 1.0
-    sums = [membership @ part for part in (valid.astype(float), departure, departure**2)]
+    data = _Observations.of(values)
+    distance = _distance(np.arange(seasons)[:, None], np.asarray(season)[None, :], seasons)
+    rows = [data.pool(distance[s], seasons // 2, half_width, minimum) for s in range(seasons)]
+    mean, std, count = (np.stack(part) for part in zip(*rows, strict=True))
+    return Climatology(mean, std, count.astype(np.int64))
 
-    wanted = np.minimum(minimum, valid.sum(axis=0))
-    mean, std = np.full((2, seasons, data.shape[1]), np.nan)
-    observations = np.zeros((seasons, data.shape[1]), dtype=np.int64)
-    open_ = np.ones_like(mean, dtype=bool)
-    for width in range(min(half_width, seasons // 2), seasons // 2 + 1):
-        weight, total, squares = (_pool(part, width, triangular=True) for part in sums)
-        count = np.rint(_pool(sums[0], width, triangular=False)).astype(np.int64)
-        done = open_ & (count >= wanted) & (count > 0)
+
+def crossfit_climatology(
+    values: ArrayLike,
+    times: pd.DatetimeIndex,
+    season: ArrayLike,
+    seasons: int,
+    *,
+    leave_out: pd.Timedelta = YEAR / 2,
+    half_width: int = 0,
+    minimum: int = 5,
+) -> NDArray[np.float64]:
+    """Return, at every time of the fit period, the climatology that the rest of the period gives.
+
+    A climatology fitted on a value is closer to it than to any value of a later year, so a model trained on in-sample
+    anomalies trusts the climatology too much (target leakage). Leaving out what is near in time gives training rows the
+    same out-of-sample climatology that later years have: cross-fitting in blocks of time (Roberts et al., Ecography 40,
+    913-929, 2017).
+
+    Parameters
+    ----------
+    values, season, seasons, half_width, minimum
+        As in :func:`fit_climatology`.
+    times : pandas.DatetimeIndex, shape (times,)
+        Date of each value.
+    leave_out : pandas.Timedelta
+        Values no further than this from a time, before or after, are left out there. Half a year leaves out exactly
+        one turn of the seasons.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape (times, pixels)
+        Mean of the season of each time, without the values around it; NaN where a pixel has no other.
+    """
+    data = _Observations.of(values)
+    number = np.asarray(season)
+    result = np.full(data.valid.shape, np.nan)
+    dates, apart = times.to_numpy(), leave_out.to_timedelta64()
+    for i, date in enumerate(dates):
+        distance = _distance(number[i], number, seasons)
+        distance[np.abs(dates - date) <= apart] = seasons  # further than any season: in no window
+        result[i] = data.pool(distance, seasons // 2, half_width, minimum)[0]
+    return result
+
+
+def _distance(a: ArrayLike, b: ArrayLike, seasons: int) -> NDArray[np.int64]:
+    """Return how many seasons lie between two, the short way around the year."""
+    apart = np.abs(np.asarray(a) - np.asarray(b))
+    return np.minimum(apart, seasons - apart)
+
+
+@dataclass(frozen=True, eq=False)
+class _Observations:
+    """Values as departures from the mean of their pixel, which keeps sums of squares from cancelling."""
+
+    valid: NDArray[np.float64]
+    departure: NDArray[np.float64]
+    centre: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> "_Observations":
+        data = np.asarray(values, dtype=float)
+        valid = np.isfinite(data)
+        centre = np.where(valid, data, 0.0).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+        return cls(valid.astype(float), np.where(valid, data - centre, 0.0), centre)
+
+    def pool(
+        self, distance: NDArray[np.int64], widest: int, half_width: int, minimum: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean, spread and count of the narrowest window that has enough observations, per pixel.
+
+        With ``A(w)`` the sum over distances up to ``w`` and ``B(w)`` the same sum weighted by the distance, the sum
+        under the triangular kernel is ``A(w) - B(w) / (w + 1)``: all widths come from two running sums.
+        """
+        reach = np.arange(widest + 1)[:, None]
+        at = (distance[None, :] == reach).astype(float)
+        sums = [at @ part for part in (self.valid, self.departure, self.departure**2)]
+        count = np.cumsum(sums[0], axis=0)
+        enough = (count >= np.minimum(minimum, count[-1])) & (reach >= min(half_width, widest))
+        width = np.argmax(enough, axis=0)[None, :]
+        weight, total, squares = (
+            np.take_along_axis(np.cumsum(part, axis=0) - np.cumsum(part * reach, axis=0) / (reach + 1), width, axis=0)[
+                0
+            ]
+            for part in sums
+        )
+        observed = np.take_along_axis(count, width, axis=0)[0]
         with np.errstate(invalid="ignore", divide="ignore"):
-            offset = total / weight
+            offset = np.where(observed > 0, total / weight, np.nan)
             spread = np.sqrt(np.maximum(squares / weight - offset**2, 0.0))
-        mean[done], std[done], observations[done] = (centre + offset)[done], spread[done], count[done]
-        open_ &= ~done
-        if not open_.any():
-            break
-    return Climatology(mean, std, observations)
-
-
-def _pool(sums: NDArray[np.float64], half_width: int, triangular: bool) -> NDArray[np.float64]:
-    """Add up neighbouring seasons around the year, each season at most once."""
-    seasons = len(sums)
-    pooled = np.zeros_like(sums)
-    for distance in range(-half_width, half_width + 1):
-        if distance == half_width and seasons == 2 * half_width:
-            continue  # opposite ends of the year are the same season
-        weight = 1 - abs(distance) / (half_width + 1) if triangular else 1.0
-        pooled += weight * np.roll(sums, -distance, axis=0)
-    return pooled
+        return self.centre + offset, spread, observed

@@ -1,5 +1,7 @@
 """Vegetation indices from reflectance, and masks from scene classifications."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,20 +14,26 @@ probability, thin cirrus (10) and snow or ice (11).
 """
 
 
-def scl_clear(scl: ArrayLike) -> NDArray[np.bool_]:
+SCL_LAND = (4, 5)
+"""The classes that are clear land for certain: vegetation and bare soil. Thin cloud hides among the unclassified."""
+
+
+def scl_clear(scl: ArrayLike, classes: Sequence[int] = SCL_CLEAR) -> NDArray[np.bool_]:
     """Return where a Sentinel-2 scene classification shows clear ground.
 
     Parameters
     ----------
     scl : array-like
         Scene classification codes 0 to 11; NaN counts as no data.
+    classes : sequence of int
+        Codes that count as clear.
 
     Returns
     -------
     numpy.ndarray of bool, the shape of the input
-        True for the classes of :data:`SCL_CLEAR`.
+        True where the code is one of the classes.
     """
-    return np.isin(np.asarray(scl), SCL_CLEAR)
+    return np.isin(np.asarray(scl), classes)
 
 
 def ndvi(red: ArrayLike, nir: ArrayLike) -> NDArray[np.float64]:

@@ -1,8 +1,6 @@
 """Names, units and definitions of the drought features, and the feature groups and view that hold them."""
 
-from typing import TYPE_CHECKING, Any
-
-from hsfs.feature import Feature
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepcube.cubes import TimeSplit
 from deepcube.cubes import time_split as split_times
@@ -11,6 +9,15 @@ if TYPE_CHECKING:
     from hsfs.feature_group import FeatureGroup
     from hsfs.feature_store import FeatureStore
     from hsfs.feature_view import FeatureView
+
+
+class Column(NamedTuple):
+    """Name, Hopsworks type and meaning of a feature; the meaning ends with the unit in parentheses or says it."""
+
+    name: str
+    type: str
+    description: str
+
 
 VERSION = 1
 """Version of the feature groups and of the feature view."""
@@ -27,66 +34,68 @@ KEYS = ["cube", "cell_id"]
 LABELS = [f"ndvi_step_{h}" for h in HORIZONS]
 """Names of the forecast targets."""
 
-_KEY_FEATURES = (
-    Feature("cube", "string", "Name of the cube, for example romania_s2"),
-    Feature("cell_id", "bigint", "Cell of the pixel: HEALPix nested on WGS84, level encoded in the id (zuniq)"),
+_KEY_COLUMNS = (
+    Column("cube", "string", "Name of the cube, for example romania_s2"),
+    Column("cell_id", "bigint", "Cell of the pixel: HEALPix nested on WGS84, level encoded in the id (zuniq)"),
 )
-_TIME = Feature("time", "timestamp", "Time step of the cube, UTC; from a composited cube the end of its window")
+_TIME = Column("time", "timestamp", "Time step of the cube, UTC; from a composited cube the end of its window")
 
-_NDVI_FEATURES = (
-    Feature("ndvi", "double", "Normalised difference vegetation index (unit 1, -1 to 1); null at a gap"),
-    Feature("valid_fraction", "double", "Share of the acquisitions in the step that were clear (unit 1, 0 to 1)"),
-    Feature("is_gap", "int", "1 where the step has no valid observation, else 0 (flag)"),
-    Feature("longitude", "double", "Longitude of the pixel centre (degrees east, WGS84)"),
-    Feature("latitude", "double", "Latitude of the pixel centre (degrees north, WGS84)"),
-    Feature("row", "int", "Row of the pixel in the grid of the cube, counted from the first y (count)"),
-    Feature("col", "int", "Column of the pixel in the grid of the cube, counted from the first x (count)"),
+_NDVI_COLUMNS = (
+    Column("ndvi", "double", "Normalised difference vegetation index (unit 1, -1 to 1); null at a gap"),
+    Column("valid_fraction", "double", "Share of the acquisitions in the step that were clear (unit 1, 0 to 1)"),
+    Column("is_gap", "int", "1 where the step has no valid observation, else 0 (flag)"),
+    Column("longitude", "double", "Longitude of the pixel centre (degrees east, WGS84)"),
+    Column("latitude", "double", "Latitude of the pixel centre (degrees north, WGS84)"),
+    Column("row", "int", "Row of the pixel in the grid of the cube, counted from the first y (count)"),
+    Column("col", "int", "Column of the pixel in the grid of the cube, counted from the first x (count)"),
 )
-_CLIMATOLOGY_FEATURES = (
-    Feature("season", "int", "Season of the year as long as a step, 0 being centred on 1 January (count)"),
-    Feature("ndvi_mean", "double", "Mean NDVI of the season in the training years (unit 1)"),
-    Feature("ndvi_std", "double", "Standard deviation of NDVI in the season in the training years (unit 1)"),
-    Feature("observations", "int", "Training observations that the season was fitted on (count)"),
-    Feature("fit_start", "timestamp", "First time of the fit period, UTC"),
-    Feature("fit_end", "timestamp", "End of the fit period, UTC"),
+_CLIMATOLOGY_COLUMNS = (
+    Column("season", "int", "Season of the year as long as a step, 0 being centred on 1 January (count)"),
+    Column("ndvi_mean", "double", "Mean NDVI of the season in the training years (unit 1)"),
+    Column("ndvi_std", "double", "Standard deviation of NDVI in the season in the training years (unit 1)"),
+    Column("observations", "int", "Training observations that the season was fitted on (count)"),
+    Column("fit_start", "timestamp", "First time of the fit period, UTC"),
+    Column("fit_end", "timestamp", "End of the fit period, UTC"),
 )
-_INPUT_FEATURES = (
+_INPUT_COLUMNS = (
     *(
-        Feature(
+        Column(
             f"ndvi_anomaly_lag_{k}",
             "double",
-            f"NDVI minus its training-year climatology, {k} steps before the origin (unit 1); 0 at a gap",
+            f"NDVI minus its training-year climatology at lag {k}, in steps before the origin (unit 1); 0 at a gap",
         )
         for k in LAGS
     ),
     *(
-        Feature(
-            f"gap_lag_{k}", "double", f"1 where {k} steps before the origin nothing valid was observed, else 0 (flag)"
+        Column(
+            f"gap_lag_{k}",
+            "double",
+            f"1 where nothing valid was observed at lag {k}, in steps before the origin, else 0 (flag)",
         )
         for k in LAGS
     ),
     *(
-        Feature(
+        Column(
             f"ndvi_climatology_step_{h}",
             "double",
-            f"Training-year climatology of NDVI at the target date {h} steps ahead (unit 1)",
+            f"Training-year climatology of NDVI at the date of target {h}, in steps ahead (unit 1)",
         )
         for h in HORIZONS
     ),
-    Feature("ndvi_climatology_now", "double", "Training-year climatology of NDVI at the origin (unit 1)"),
-    Feature(
+    Column("ndvi_climatology_now", "double", "Training-year climatology of NDVI at the origin (unit 1)"),
+    Column(
         "ndvi_last_observed", "double", "Last valid NDVI at or before the origin (unit 1): the persistence forecast"
     ),
-    Feature("season_sin", "double", "Sine of the time of the year of the origin (unit 1)"),
-    Feature("season_cos", "double", "Cosine of the time of the year of the origin (unit 1)"),
-    Feature("steps_since_observation", "double", "Age of the last valid observation at the origin (steps of the cube)"),
+    Column("season_sin", "double", "Sine of the time of the year of the origin (unit 1)"),
+    Column("season_cos", "double", "Cosine of the time of the year of the origin (unit 1)"),
+    Column("steps_since_observation", "double", "Age of the last valid observation at the origin (steps of the cube)"),
 )
-_TARGET_FEATURES = tuple(
-    Feature(label, "double", f"NDVI observed {h} steps after the origin (unit 1); null where that step is a gap")
+_TARGET_COLUMNS = tuple(
+    Column(label, "double", f"NDVI observed at step {h} after the origin (unit 1); null where that step is a gap")
     for h, label in zip(HORIZONS, LABELS, strict=True)
 )
 
-FEATURE_NAMES = [feature.name for feature in _INPUT_FEATURES]
+FEATURE_NAMES = [column.name for column in _INPUT_COLUMNS]
 """Names of the model inputs, in order; all double, none ever null."""
 
 PERSISTENCE = "ndvi_last_observed"
@@ -120,7 +129,7 @@ def time_split(times: Any) -> TimeSplit:
 
 def ndvi_group(fs: "FeatureStore") -> "FeatureGroup":
     """Get or create ``drought_ndvi``: NDVI per cell and step, gaps null and flagged."""
-    return _group(fs, "drought_ndvi", "NDVI per cell and time step, gaps null and flagged", _NDVI_FEATURES)
+    return _group(fs, "drought_ndvi", "NDVI per cell and time step, gaps null and flagged", _NDVI_COLUMNS)
 
 
 def climatology_group(fs: "FeatureStore") -> "FeatureGroup":
@@ -132,20 +141,20 @@ def climatology_group(fs: "FeatureStore") -> "FeatureGroup":
         primary_key=[*KEYS, "season"],
         event_time="fit_end",
         time_travel_format="DELTA",
-        features=[*_KEY_FEATURES, *_CLIMATOLOGY_FEATURES],
+        features=_features(_KEY_COLUMNS + _CLIMATOLOGY_COLUMNS),
     )
 
 
 def features_group(fs: "FeatureStore") -> "FeatureGroup":
     """Get or create ``drought_features``: the model inputs, offline and online."""
     description = "What a drought forecast made at time may know: anomalies, gaps, climatology, season"
-    return _group(fs, "drought_features", description, _INPUT_FEATURES, online=True)
+    return _group(fs, "drought_features", description, _INPUT_COLUMNS, online=True)
 
 
 def targets_group(fs: "FeatureStore") -> "FeatureGroup":
     """Get or create ``drought_targets``: NDVI one, two and three steps after each forecast origin."""
     description = "NDVI observed after each forecast origin; null at gaps and beyond the end of the cube"
-    return _group(fs, "drought_targets", description, _TARGET_FEATURES)
+    return _group(fs, "drought_targets", description, _TARGET_COLUMNS)
 
 
 def feature_view(fs: "FeatureStore", cube: str) -> "FeatureView":
@@ -179,7 +188,7 @@ def feature_view(fs: "FeatureStore", cube: str) -> "FeatureView":
 
 
 def _group(
-    fs: "FeatureStore", name: str, description: str, features: tuple[Feature, ...], online: bool = False
+    fs: "FeatureStore", name: str, description: str, columns: tuple[Column, ...], online: bool = False
 ) -> "FeatureGroup":
     return fs.get_or_create_feature_group(
         name=name,
@@ -189,5 +198,11 @@ def _group(
         event_time="time",
         online_enabled=online,
         time_travel_format="DELTA",
-        features=[*_KEY_FEATURES, _TIME, *features],
+        features=_features((*_KEY_COLUMNS, _TIME, *columns)),
     )
+
+
+def _features(columns: tuple[Column, ...]) -> list[Any]:
+    from hsfs.feature import Feature  # takes seconds; names and units are wanted without the client, too
+
+    return [Feature(*column) for column in columns]

@@ -3,6 +3,7 @@
 import importlib.resources
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepcube.cubes import (
+    SCL_LAND,
     Cube,
     CubeNotFoundError,
     Grid,
@@ -46,8 +48,8 @@ BLOCK_VALUES = 2_000_000
 _RED = ("b4", "b04", "red", "s2_b04")
 _NIR = ("b8a", "b8", "b08", "nir", "s2_b8a")
 _CLEAR: dict[str, Callable[[NDArray], NDArray[np.bool_]]] = {
-    "scl": scl_clear,
-    "s2_scl": scl_clear,
+    "scl": partial(scl_clear, classes=SCL_LAND),
+    "s2_scl": partial(scl_clear, classes=SCL_LAND),
     "s2_mask": lambda mask: mask == 0,  # EarthNet minicubes: 0 clear, 1 cloud, 2 shadow, 3 snow, 4 masked by SCL
     "clm": lambda mask: mask == 0,  # eo-learn: 1 cloud, 255 no data
     "is_data": lambda mask: mask == 1,

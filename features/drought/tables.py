@@ -11,6 +11,7 @@ from deepcube.cubes import (
     Steps,
     TimeSplit,
     ahead,
+    crossfit_climatology,
     fit_climatology,
     lagged,
     last_observed,
@@ -21,6 +22,8 @@ from deepcube.cubes import (
 from features.drought.schema import HORIZONS, KEYS, LAGS
 
 Floats = NDArray[np.float64]
+
+_STORED = "datetime64[us]"  # the feature store keeps microseconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +75,8 @@ class Tables:
 def compute_tables(block: Block) -> Tables:
     """Compute the rows of the four feature groups for a block of cells.
 
-    A cell has rows from its first valid observation on. A cell that was never observed in the training period has no
-    climatology, hence no features and no targets; its observations are kept.
+    A cell has rows from its first valid observation on. Where it has no climatology, because it was never observed in
+    the (rest of the) training period, it has no features and no targets; its observations are kept.
 
     Parameters
     ----------
@@ -85,15 +88,14 @@ def compute_tables(block: Block) -> Tables:
     Tables
         Features and targets have the same keys: one row per forecast origin, up to the last step of the cube.
     """
-    seasons = season_count(block.steps.length)
-    climatology = _climatology(block, seasons)
-    last, age = last_observed(block.ndvi)
-    observed = np.isfinite(age)
-    origins = observed & np.isfinite(climatology.mean[0])
+    climatology, normal = _climatology(block)
+    inputs = _inputs(block, normal)
+    observed = np.isfinite(inputs["steps_since_observation"])
+    origins = np.logical_and.reduce([np.isfinite(values) for values in inputs.values()])
     return Tables(
         ndvi=_rows(block, observed, _observations(block)),
         climatology=_climatology_rows(block, climatology),
-        features=_rows(block, origins, _inputs(block, climatology, seasons, last, age)),
+        features=_rows(block, origins, inputs),
         targets=_rows(block, origins, {f"ndvi_step_{h}": ahead(block.ndvi, h) for h in HORIZONS}),
     )
 
@@ -103,10 +105,26 @@ def latest_rows(features: pd.DataFrame) -> pd.DataFrame:
     return features.loc[features.groupby(KEYS, sort=False)["time"].idxmax()].reset_index(drop=True)
 
 
-def _climatology(block: Block, seasons: int) -> Climatology:
-    """Fit on the training period; the validation and test periods and the embargo between them are never seen."""
-    training = block.split.select(block.steps.times, "train")
-    return fit_climatology(block.ndvi[training], season_of(block.steps.times, seasons)[training], seasons)
+def _climatology(block: Block) -> tuple[Climatology, Floats]:
+    """Fit on the training period; the validation and test periods and the embargo between them are never seen.
+
+    Returns
+    -------
+    climatology : Climatology
+        Fitted on the whole training period.
+    normal : numpy.ndarray of float64, shape (steps + longest horizon, cells)
+        Normal NDVI at every step and at the target dates beyond the last. Inside the training period it is cross-fitted
+        (see :func:`deepcube.cubes.crossfit_climatology`), so that no training row knows its own targets.
+    """
+    times = pd.DatetimeIndex([*block.steps.times, *block.steps.after(max(HORIZONS))[-max(HORIZONS) :]])
+    seasons = season_count(block.steps.length)
+    season = season_of(times, seasons)
+    training = block.split.select(times, "train")
+    fitted = block.ndvi[training[: len(block.ndvi)]]
+    climatology = fit_climatology(fitted, season[training], seasons)
+    normal = climatology.mean[season]
+    normal[training] = crossfit_climatology(fitted, times[training], season[training], seasons)
+    return climatology, normal
 
 
 def _observations(block: Block) -> dict[str, NDArray]:
@@ -122,25 +140,24 @@ def _observations(block: Block) -> dict[str, NDArray]:
     }
 
 
-def _inputs(block: Block, climatology: Climatology, seasons: int, last: Floats, age: Floats) -> dict[str, NDArray]:
+def _inputs(block: Block, normal: Floats) -> dict[str, Floats]:
     """Compute the model inputs at every step; each looks at its own step and earlier ones only."""
-    normal = climatology.mean[season_of(block.steps.times, seasons)]
-    anomaly = block.ndvi - normal
-    columns: dict[str, NDArray] = {}
-    for k in LAGS:
-        columns[f"ndvi_anomaly_lag_{k}"] = np.nan_to_num(lagged(anomaly, k), nan=0.0)
-    for k in LAGS:
-        columns[f"gap_lag_{k}"] = np.isnan(lagged(anomaly, k)).astype(float)
-    for h in HORIZONS:
-        columns[f"ndvi_climatology_step_{h}"] = climatology.mean[season_of(block.steps.after(h), seasons)]
+    steps = len(block.ndvi)
+    anomaly = block.ndvi - normal[:steps]
+    last, age = last_observed(block.ndvi)
     angle = 2 * np.pi * year_fraction(block.steps.times)[:, None]
-    return columns | {
-        "ndvi_climatology_now": normal,
-        "ndvi_last_observed": last,
-        "season_sin": np.broadcast_to(np.sin(angle), age.shape),
-        "season_cos": np.broadcast_to(np.cos(angle), age.shape),
-        "steps_since_observation": age,
-    }
+    return (
+        {f"ndvi_anomaly_lag_{k}": np.nan_to_num(lagged(anomaly, k), nan=0.0) for k in LAGS}
+        | {f"gap_lag_{k}": np.isnan(lagged(anomaly, k)).astype(float) for k in LAGS}
+        | {f"ndvi_climatology_step_{h}": normal[h : steps + h] for h in HORIZONS}
+        | {
+            "ndvi_climatology_now": normal[:steps],
+            "ndvi_last_observed": last,
+            "season_sin": np.broadcast_to(np.sin(angle), age.shape),
+            "season_cos": np.broadcast_to(np.cos(angle), age.shape),
+            "steps_since_observation": age,
+        }
+    )
 
 
 def _rows(block: Block, keep: NDArray[np.bool_], columns: dict[str, NDArray]) -> pd.DataFrame:
@@ -149,7 +166,7 @@ def _rows(block: Block, keep: NDArray[np.bool_], columns: dict[str, NDArray]) ->
     shape = keep.shape
     keys = {
         "cell_id": np.broadcast_to(block.cell_id, shape),
-        "time": np.broadcast_to(block.steps.times.to_numpy("datetime64[ns]")[:, None], shape),
+        "time": np.broadcast_to(block.steps.times.to_numpy(_STORED)[:, None], shape),
     }
     frame = pd.DataFrame({name: values.T[kept] for name, values in (keys | columns).items()})
     frame.insert(0, "cube", block.cube)
@@ -166,8 +183,8 @@ def _climatology_rows(block: Block, climatology: Climatology) -> pd.DataFrame:
             "ndvi_mean": climatology.mean.T[known],
             "ndvi_std": climatology.std.T[known],
             "observations": climatology.observations.T[known].astype(np.int32),
-            "fit_start": block.split.train_start,
-            "fit_end": block.split.train_end,
+            "fit_start": block.split.train_start.to_datetime64().astype(_STORED),
+            "fit_end": block.split.train_end.to_datetime64().astype(_STORED),
         }
     )
     frame.insert(0, "cube", block.cube)
