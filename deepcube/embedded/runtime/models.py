@@ -149,8 +149,8 @@ def remove(platform: Platform, project: Project, entity: Entity) -> None:
     trees = platform.service(Trees)
     with platform.catalog.transaction():
         platform.catalog.remove(entity)
-        doomed = trees.doom(platform.files.resolve(project.name, f"Models/{entity.name}/{entity.version}"))
-    trees.execute(doomed)
+        step = trees.remove_later(platform.files.resolve(project.name, f"Models/{entity.name}/{entity.version}"))
+    trees.execute(step)
 
 
 def search(

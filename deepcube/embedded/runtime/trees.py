@@ -22,7 +22,7 @@ from deepcube.embedded.platform import Platform
 
 DISK_FULL = 110055
 STAGING = ".staging"
-_DOOMED = "doomed_path"
+_STEP = "file_step"
 
 
 class Trees:
@@ -41,8 +41,12 @@ class Trees:
         self.staging.mkdir(mode=0o700, exist_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir()
-        for doomed in self._catalog.find(0, _DOOMED):
-            self.execute(doomed)
+        self._pending = self.staging / "pending"
+        self._pending.mkdir(exist_ok=True)
+        for step in self._catalog.find(0, _STEP):
+            self.execute(step)
+        for left in self._pending.iterdir():  # staged for a transaction that was not committed
+            remove_tree(left)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -114,20 +118,40 @@ class Trees:
             place.rename(doomed)
             sync_folder(place.parent)
 
-    def doom(self, place: Path) -> Entity:
-        """Note, in the caller's transaction, that a place is to be removed once the transaction is done.
+    def stage(self, source: Path) -> Path:
+        """Copy a file into staging, durably, for :meth:`place_later`."""
+        staged = self._pending / uuid.uuid4().hex
+        try:
+            shutil.copyfile(source, staged)
+            flush(staged)
+        except OSError as error:
+            remove_tree(staged)
+            raise storage_error(error) from error
+        return staged
+
+    def place_later(self, staged: Path, target: Path) -> Entity:
+        """Note, in the caller's transaction, that a staged file belongs somewhere once the transaction is done.
 
         Returns
         -------
         Entity
             To hand to :meth:`execute` after the transaction; after a crash in between, the next start does it.
         """
-        return self._catalog.add(0, _DOOMED, uuid.uuid4().hex, {"place": str(place)})
+        return self._catalog.add(0, _STEP, uuid.uuid4().hex, {"source": str(staged), "target": str(target)})
 
-    def execute(self, doomed: Entity) -> None:
-        """Remove what :meth:`doom` has noted."""
-        self.remove(Path(doomed.body["place"]))
-        self._catalog.remove(doomed)
+    def remove_later(self, place: Path) -> Entity:
+        """Note, in the caller's transaction, that something is to be removed; see :meth:`place_later`."""
+        return self._catalog.add(0, _STEP, uuid.uuid4().hex, {"source": str(place), "target": None})
+
+    def execute(self, step: Entity) -> None:
+        """Do what :meth:`place_later` or :meth:`remove_later` has noted."""
+        source, target = Path(step.body["source"]), step.body["target"]
+        if target is None:
+            self.remove(source)
+        elif source.exists():
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            self.publish(source, Path(target), replace=True)
+        self._catalog.remove(step)
 
     def close(self) -> None:
         """Remove what is left in staging of this run."""

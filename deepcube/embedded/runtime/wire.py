@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+
 from starlette.concurrency import run_in_threadpool
 
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.runtime.executions import Executions
+from deepcube.embedded.runtime.serving import Serving
 from deepcube.embedded.runtime.trees import Trees
+
+_LOOK_SECONDS = 0.05
 
 
 class RuntimeWire:
@@ -20,11 +27,23 @@ class RuntimeWire:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
+        self._resume: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start the services."""
-        for service in (Trees, Executions):
+        for service in (Trees, Serving, Executions):
             await run_in_threadpool(self._platform.service, service)
+        self._resume = asyncio.create_task(self._resume_when_serving())
+
+    async def _resume_when_serving(self) -> None:
+        """Start the deployments once the server answers, as their scripts may log in to it."""
+        while (self._platform.home.running_server() or {}).get("pid") != os.getpid():
+            await asyncio.sleep(_LOOK_SECONDS)
+        await run_in_threadpool(self._platform.service(Serving).resume)
 
     async def stop(self) -> None:
-        """Nothing to do: the platform stops its services, newest first."""
+        """Stop waiting; the platform stops its services, newest first."""
+        if self._resume is not None:
+            self._resume.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._resume
