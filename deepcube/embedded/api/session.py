@@ -6,6 +6,7 @@ import base64
 import secrets
 
 from deepcube.embedded.errors import VARIABLE_NOT_FOUND, not_found
+from deepcube.embedded.online.keystore import key_store, trust_store
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.routing import Call, Json, Routes
 
@@ -109,17 +110,15 @@ def project_by_id(call: Call) -> Json:
 
 @routes.get("/project/{project_id:int}/credentials")
 def credentials(call: Call) -> Json:
-    """Return the client's TLS material.
-
-    The key stores in Java's format are asked for but never opened by the Python client, so they are empty.
-    """
+    """Return the client's TLS material, as PEM files and as the Java key stores from which it reaches the broker."""
     certificates = call.platform.certificates
-    empty_store = base64.b64encode(b"").decode()
+    password = secrets.token_hex(8)
+    keys = key_store(certificates.client_key, [certificates.client, certificates.authority], password)
     return {
         "fileExtension": "jks",
-        "kStore": empty_store,
-        "tStore": empty_store,
-        "password": secrets.token_hex(8),
+        "kStore": base64.b64encode(keys).decode(),
+        "tStore": base64.b64encode(trust_store(certificates.authority, password)).decode(),
+        "password": password,
         "caChain": certificates.authority.read_text(),
         "clientCert": certificates.client.read_text(),
         "clientKey": certificates.client_key.read_text(),
