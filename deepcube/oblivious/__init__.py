@@ -14,7 +14,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deepcube.oblivious.errors import (
+    ArtifactError,
     ExperimentConfigError,
+    InstanceError,
     ObliviousError,
     ScoreError,
     TrackingError,
@@ -23,10 +25,11 @@ from deepcube.oblivious.errors import (
 )
 
 if TYPE_CHECKING:
+    from deepcube.oblivious.artifact import MODEL_FILE, Signature, load_artifact, save_artifact
     from deepcube.oblivious.driver import Driver, ObliviousConfig, drives
     from deepcube.oblivious.figures import learning_curve, score_bars
     from deepcube.oblivious.record import RunRecord, working_folder
-    from deepcube.oblivious.registry import register_model
+    from deepcube.oblivious.registry import register_model, upload_files
     from deepcube.oblivious.reporter import Reporter, Step
     from deepcube.oblivious.scores import Score, score, score_table, spread
     from deepcube.oblivious.single import SingleRunConfig
@@ -35,27 +38,35 @@ if TYPE_CHECKING:
 # Loaded on first use: a worker process that only needs the reporter must not pay for Maggy's import of TensorFlow.
 _HOMES = {
     "Driver": "driver",
+    "MODEL_FILE": "artifact",
     "MlflowTracker": "tracking",
     "ObliviousConfig": "driver",
     "Reporter": "reporter",
     "RunRecord": "record",
     "Score": "scores",
+    "Signature": "artifact",
     "SingleRunConfig": "single",
     "Step": "reporter",
     "Tracker": "tracking",
     "drives": "driver",
     "learning_curve": "figures",
+    "load_artifact": "artifact",
     "register_model": "registry",
+    "save_artifact": "artifact",
     "score": "scores",
     "score_bars": "figures",
     "score_table": "scores",
     "spread": "scores",
+    "upload_files": "registry",
     "working_folder": "record",
 }
 
 __all__ = [
+    "MODEL_FILE",
+    "ArtifactError",
     "Driver",
     "ExperimentConfigError",
+    "InstanceError",
     "MlflowTracker",
     "ObliviousConfig",
     "ObliviousError",
@@ -63,6 +74,7 @@ __all__ = [
     "RunRecord",
     "Score",
     "ScoreError",
+    "Signature",
     "SingleRunConfig",
     "Step",
     "Tracker",
@@ -71,11 +83,14 @@ __all__ = [
     "TrainResultError",
     "drives",
     "learning_curve",
+    "load_artifact",
     "register_model",
+    "save_artifact",
     "score",
     "score_bars",
     "score_table",
     "spread",
+    "upload_files",
     "working_folder",
 ]
 

@@ -7,7 +7,9 @@
     ├── TrainResultError      it returned or reported something that is not a finite number
     ├── ExperimentConfigError the experiment itself is described wrongly
     ├── ScoreError            forecasts and truth that cannot be compared
-    └── TrackingError         a tracker used before a run has begun
+    ├── TrackingError         a tracker used before a run has begun
+    ├── ArtifactError         a folder that holds no usable model
+    └── InstanceError         a request for a prediction whose instances do not fit the model
 
 An exception raised inside a training function is never wrapped: it reaches the caller as it was raised.
 """
@@ -35,3 +37,11 @@ class ScoreError(ObliviousError, ValueError):
 
 class TrackingError(ObliviousError, RuntimeError):
     """Something was logged before any run had begun."""
+
+
+class ArtifactError(ObliviousError, RuntimeError):
+    """A folder does not hold a model with a signature that fits it."""
+
+
+class InstanceError(ObliviousError, ValueError):
+    """An instance to predict lacks an input, has an unknown one, or holds something that is not a finite number."""

@@ -1,6 +1,6 @@
-"""From a trained model on disk to the Hopsworks model registry."""
+"""From a trained model and its figures on disk to a Hopsworks project."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,3 +62,26 @@ def register_model(
     )
     model.save(str(files))
     return model
+
+
+def upload_files(project: Any, files: Sequence[Path], folder: str) -> list[str]:
+    """Upload files, for example figures, into a folder of the project, replacing those of the same name.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        The project.
+    files : sequence of pathlib.Path
+        Local files.
+    folder : str
+        Folder in the project, for example ``"Resources/drought/sample"``; created if missing.
+
+    Returns
+    -------
+    list of str
+        Path of each file in the project.
+    """
+    datasets = project.get_dataset_api()
+    if not datasets.exists(folder):
+        datasets.mkdir(folder)
+    return [datasets.upload(str(file), folder, overwrite=True) for file in files]

@@ -46,21 +46,19 @@ class MlflowTracker:
         Folder of the database ``mlflow.db`` and of the artifacts; created if missing.
     experiment : str
         Name of the MLflow experiment.
-    tags : mapping of str to str, optional
+    tags : mapping of str to Any, optional
         Tags of every run, for example the feature view and the training dataset version.
     name : str, optional
         Name of the parent run when used as a context manager.
 
     Attributes
     ----------
-    run_id : str or None
-        Identifier of the latest run.
-    parent_id : str or None
-        Identifier of the parent run, inside the context.
+    uri : str
+        Where MLflow finds the database: ``mlflow ui --backend-store-uri URI`` shows it.
     """
 
     def __init__(
-        self, folder: Path, experiment: str, tags: Mapping[str, str] | None = None, name: str | None = None
+        self, folder: Path, experiment: str, tags: Mapping[str, Any] | None = None, name: str | None = None
     ) -> None:
         from mlflow import MlflowClient  # seconds to import: paid only by those who track
 
@@ -68,12 +66,23 @@ class MlflowTracker:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.uri = f"sqlite:///{self.folder / 'mlflow.db'}"
         self.tags = {key: str(value) for key, value in (tags or {}).items()}
-        self.run_id: str | None = None
-        self.parent_id: str | None = None
+        self._current: str | None = None
+        self._parent: str | None = None
         self._name = name or experiment
         self._client = MlflowClient(tracking_uri=self.uri)
         self._experiment_id = self._experiment(experiment)
         self._pending: list[Any] = []
+
+    @property
+    def run_id(self) -> str:
+        """Identifier of the parent run if used as a context manager, else of the latest run.
+
+        Raises
+        ------
+        TrackingError
+            If no run has begun.
+        """
+        return _started(self._parent or self._current)
 
     def start(self, name: str, params: Mapping[str, Any]) -> dict[str, str]:
         """Begin an MLflow run, below the parent if there is one.
@@ -93,11 +102,11 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         tags = dict(self.tags)
-        if self.parent_id:
-            tags["mlflow.parentRunId"] = self.parent_id
+        if self._parent:
+            tags["mlflow.parentRunId"] = self._parent
         run_id = self._client.create_run(self._experiment_id, tags=tags, run_name=name).info.run_id
         self._client.log_batch(run_id, params=[Param(k, str(v)[:_LONGEST_PARAM]) for k, v in params.items()])
-        self.run_id = run_id
+        self._current = run_id
         return {"mlflow_run_id": run_id, "mlflow_uri": self.uri}
 
     def log_step(self, step: Step, metric_name: str) -> None:
@@ -129,7 +138,7 @@ class MlflowTracker:
             Final values, logged with the prefix ``final_`` beside the step values.
         """
         self._flush()
-        run_id = _started(self.run_id)
+        run_id = _started(self._current)
         for name, value in metrics.items():
             self._client.log_metric(run_id, f"final_{name}", value)
         self._client.set_terminated(run_id, _STATUS[state])
@@ -137,31 +146,27 @@ class MlflowTracker:
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Log values of the parent run, or of the latest one outside a context."""
         for name, value in metrics.items():
-            self._client.log_metric(self._own_id, name, value)
+            self._client.log_metric(self.run_id, name, value)
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Tag the parent run, or the latest one outside a context, for example with the registered model version."""
         for key, value in tags.items():
-            self._client.set_tag(self._own_id, key, str(value))
+            self._client.set_tag(self.run_id, key, str(value))
 
     def log_artifact(self, path: Path) -> None:
         """Copy a file, for example a figure, to the artifacts of the parent run."""
-        self._client.log_artifact(self._own_id, str(path))
+        self._client.log_artifact(self.run_id, str(path))
 
     def __enter__(self) -> Self:
         self.start(self._name, {})
-        self.parent_id = self.run_id
+        self._parent = self._current
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._client.set_terminated(self._own_id, "FAILED" if kind else "FINISHED")
-        self.run_id, self.parent_id = self.parent_id, None
-
-    @property
-    def _own_id(self) -> str:
-        return _started(self.parent_id or self.run_id)
+        self._client.set_terminated(self.run_id, "FAILED" if kind else "FINISHED")
+        self._current, self._parent = self._parent, None
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -171,7 +176,7 @@ class MlflowTracker:
 
     def _flush(self) -> None:
         if self._pending:
-            self._client.log_batch(_started(self.run_id), metrics=self._pending)
+            self._client.log_batch(_started(self._current), metrics=self._pending)
             self._pending = []
 
 

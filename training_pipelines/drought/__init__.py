@@ -1,0 +1,172 @@
+"""Training pipeline of the drought use case: a feature view becomes a registered model with an honest score.
+
+The periods are split in time; everything that is learnt, the normalisation included, is learnt from the training
+period; the validation year stops the training; scores are from the held-out years, beside persistence and climatology.
+"""
+
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from maggy.experiment import experiment
+
+from deepcube.oblivious import (
+    MODEL_FILE,
+    MlflowTracker,
+    Signature,
+    SingleRunConfig,
+    Step,
+    register_model,
+    save_artifact,
+    upload_files,
+    working_folder,
+)
+from features import drought
+from training_pipelines.drought.data import TrainingData, TrainingDataError, read_training_data, require_cube
+from training_pipelines.drought.evaluation import Evaluation, draw, evaluate
+from training_pipelines.drought.model import build_model, ensemble, load_network, predict, train_fn
+
+if TYPE_CHECKING:
+    from hopsworks.project import Project
+
+__all__ = ["HPARAMS", "SEEDS", "TrainingDataError", "run"]
+
+Progress = Callable[[float, str], None]
+"""Told how much is done, from 0 to 1, and what is being done."""
+
+SEEDS = (0, 1, 2, 3, 4)
+"""One network per seed; the registered model is their mean."""
+
+HPARAMS: dict[str, Any] = {"units": 16, "l2": 1e-3, "learning_rate": 3e-3, "epochs": 60, "patience": 8}
+"""Chosen on the validation period of the two real cubes."""
+
+_BATCHES = 50
+_SMALLEST_BATCH = 128
+
+
+def run(project: "Project", cube: str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Train, score and register the drought model of one cube.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    cube : str
+        Name of a cube that the feature pipeline has written.
+    progress : callable, optional
+        Called as ``progress(fraction, message)``.
+
+    Returns
+    -------
+    dict
+        JSON-able summary: model name and version with metrics, baselines and spread over seeds; training dataset
+        version, rows and dates; MLflow run; figures in the project.
+
+    Raises
+    ------
+    TrainingDataError
+        If the feature store holds nothing, or too little, of that cube.
+    """
+    tell = progress or (lambda fraction, message: None)
+    tell(0.0, f"reading the training data of {cube}")
+    fs = project.get_feature_store()
+    split = require_cube(fs, cube)
+    view = drought.feature_view(fs, cube)
+    data = read_training_data(view, split)
+    lineage = {"feature_view": f"{view.name}/{view.version}", "training_dataset_version": data.version, "cube": cube}
+    tracker = MlflowTracker(working_folder() / "mlflow", "drought", lineage, name=f"drought {cube}")
+
+    with tempfile.TemporaryDirectory() as scratch, tracker:
+        runs = [_train(data, seed, tracker, tell) for seed in SEEDS]
+        networks = [load_network(Path(one["directory"]) / MODEL_FILE) for one in runs]
+        model = ensemble(networks)
+        tell(0.8, "scoring on held-out time")
+        forecast = predict(model, data.test.inputs)
+        scores = evaluate(data.test, forecast, [predict(network, data.test.inputs) for network in networks])
+        figures = draw(scores, runs, Path(scratch), cube)
+        tracker.log_metrics(scores.flat())
+        for figure in figures:
+            tracker.log_artifact(figure)
+
+        tell(0.85, "registering the model")
+        signature = _signature(view, data, scores, cube, tracker.run_id)
+        example = pd.DataFrame(data.test.inputs[:5].astype(float), columns=drought.FEATURE_NAMES)
+        registered = register_model(
+            project,
+            f"drought_{cube}",
+            save_artifact(Path(scratch) / "model", model, signature),
+            metrics=scores.flat(),
+            inputs=example,
+            outputs=pd.DataFrame(forecast[:5].astype(float), columns=drought.LABELS),
+            feature_view=view,
+            training_dataset_version=data.version,
+            description=f"NDVI of {cube} {len(drought.HORIZONS)} steps ahead; mean of {len(runs)} networks. "
+            f"MLflow run {tracker.run_id}.",
+        )
+        tracker.set_tags({"model": registered.name, "model_version": registered.version})
+        uploaded = upload_files(project, figures, f"Resources/drought/{cube}")
+
+    tell(1.0, f"registered {registered.name} version {registered.version}")
+    return {
+        "cube": cube,
+        "feature_view": {"name": view.name, "version": view.version},
+        "training_dataset_version": data.version,
+        "rows": data.rows,
+        "split": split.isoformat(),
+        "model": {
+            "name": registered.name,
+            "version": registered.version,
+            "metrics": scores.model,
+            "baselines": scores.baselines,
+            "seeds": scores.seeds,
+            "beats_baselines": scores.beats_baselines,
+        },
+        "mlflow": {"run_id": tracker.run_id, "uri": tracker.uri},
+        "figures": uploaded,
+    }
+
+
+def _train(data: TrainingData, seed: int, tracker: MlflowTracker, tell: Progress) -> dict[str, Any]:
+    """Train one network in a run of its own, below the tracker's parent run."""
+    done, rows = SEEDS.index(seed), len(data.train.inputs)
+
+    def show(step: Step) -> bool:
+        share = (done + (step.step + 1) / HPARAMS["epochs"]) / len(SEEDS)
+        tell(0.1 + 0.7 * share, f"seed {done + 1} of {len(SEEDS)}: validation RMSE {step.metric:.4f}")
+        return False
+
+    config = SingleRunConfig(
+        model=partial(build_model, climatology=[drought.FEATURE_NAMES.index(name) for name in drought.CLIMATOLOGY]),
+        dataset=(data.train, data.validation),
+        hparams={**HPARAMS, "batch_size": max(_SMALLEST_BATCH, rows // _BATCHES)},
+        optimization_key="validation_rmse",
+        seed=seed,
+        name=f"drought seed {seed}",
+        tracker=tracker,
+        observers=[show],
+    )
+    return dict(experiment.lagom(train_fn, config))
+
+
+def _signature(view: Any, data: TrainingData, scores: Evaluation, cube: str, mlflow_run_id: str) -> Signature:
+    units = dict.fromkeys(drought.FEATURE_NAMES, "1") | {"steps_since_observation": "steps"}
+    return Signature(
+        inputs=drought.FEATURE_NAMES,
+        outputs=drought.LABELS,
+        input_units=units,
+        output_units="1",
+        feature_view=view.name,
+        feature_view_version=view.version,
+        training_dataset_version=data.version,
+        details={
+            "cube": cube,
+            "split": data.split.isoformat(),
+            "metrics": scores.flat(),
+            "seeds": list(SEEDS),
+            "hparams": HPARAMS,
+            "mlflow_run_id": mlflow_run_id,
+        },
+    )
