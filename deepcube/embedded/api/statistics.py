@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from deepcube.embedded.catalog import Entity
-from deepcube.embedded.quality import statistics
+from deepcube.embedded.quality import compute, hooks, statistics
 from deepcube.embedded.quality.artifacts import Artifacts
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.quality.statistics import StatisticsQuery
 from deepcube.embedded.routing import Call, Json, Routes, items
+from deepcube.embedded.runtime.builtin import job_document
 
 routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}")
+
+hooks.register()
 
 _GROUP = "/featuregroups/{group_id:int}/statistics"
 _VIEW = "/featureview/{name}/version/{version:int}"
@@ -48,7 +51,15 @@ def read_statistics(call: Call) -> Json:
 @routes.get(_GROUP)
 def read_group_statistics(call: Call) -> Json:
     """Return the statistics of a feature group that the filters name."""
-    return items(statistics.first(call.platform, _artifact(call), _query(call)))
+    return items(compute.of_group(call.platform, _artifact(call), _query(call)))
+
+
+@routes.post(_GROUP + "/compute")
+def compute_statistics(call: Call) -> Json:
+    """Start the job that computes the statistics of a feature group, and return the job."""
+    group = _artifact(call)
+    arguments = {"group": group.id, "until": call.integer("end_commit_time")}
+    return job_document(call.platform, compute.start_job(call.platform, call.project, group, arguments))
 
 
 @routes.post(_GROUP)

@@ -7,7 +7,7 @@ A *statistics* entity says of which artifact, window and moment the numbers are;
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deepcube.embedded.catalog import Entity, now_ms
@@ -79,6 +79,11 @@ class StatisticsQuery:
         window = self.window()
         return not window or all(name in window or body.get(_WINDOW[name]) is None for name in _BOUNDS)
 
+    def with_window_end(self, time_ms: int) -> StatisticsQuery:
+        """Return the query with another end of the window of commits."""
+        others = tuple(c for c in self.filters.conditions if c[0] != "window_end_commit_time")
+        return replace(self, filters=Filters((*others, ("window_end_commit_time", "eq", time_ms))))
+
 
 def save(platform: Platform, artifact: Entity, document: Json) -> Entity:
     """Keep the statistics of an artifact.
@@ -140,6 +145,24 @@ def find(platform: Platform, artifact: Entity, query: StatisticsQuery) -> list[J
 
 def _sort_key(field_name: str) -> Callable[[Entity], Any]:
     return lambda entity: entity.body.get(field_name) or 0
+
+
+def newest(platform: Platform, artifact: Entity, query: StatisticsQuery) -> Entity | None:
+    """Return the newest statistics that a query names, or None."""
+    found = platform.catalog.find(artifact.project_id, STATISTICS, parent_id=artifact.id, newest_first=True)
+    return next((entity for entity in found if query.matches(entity.body)), None)
+
+
+def forget_oldest(platform: Platform, artifact: Entity, keep: int) -> None:
+    """Remove the oldest statistics of single commits, which can be computed again, beyond so many."""
+    found = platform.catalog.find(artifact.project_id, STATISTICS, parent_id=artifact.id, newest_first=True)
+    of_commits = [entity for entity in found if "windowEndCommitTime" in entity.body and _is_whole(entity.body)]
+    for entity in of_commits[keep:]:
+        platform.catalog.remove(entity)
+
+
+def _is_whole(body: Json) -> bool:
+    return "windowStartCommitTime" not in body and body["rowPercentage"] == 1.0
 
 
 def first(platform: Platform, artifact: Entity, query: StatisticsQuery) -> list[Json]:
