@@ -8,6 +8,7 @@ per request is what makes a crash leave the old state or the new.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sqlite3
@@ -128,14 +129,17 @@ class Catalog:
 
     def _migrate(self) -> None:
         try:
-            with self.transaction() as connection:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=60)) as connection:
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 if version > SCHEMA_VERSION:
                     raise StorageError(
                         f"{self._path} has catalog schema {version}, this DeepCube reads up to {SCHEMA_VERSION}; "
                         "nothing was changed: install the newer DeepCube that wrote it"
                     )
-                if version == 0:
+                if version:
+                    connection.execute(f"SELECT {_COLUMNS} FROM entity LIMIT 1").fetchone()
+            if version == 0:
+                with self.transaction() as connection:
                     for statement in _SCHEMA.split(";"):
                         connection.execute(statement)
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

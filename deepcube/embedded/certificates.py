@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -44,12 +45,15 @@ class Certificates:
         files = (self.authority, self.server_key, self.client, self.client_key, self.server)
         if not all(file.exists() for file in files):
             return False
-        certificate = x509.load_pem_x509_certificate(self.server.read_bytes())
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        try:
+            authority = x509.load_pem_x509_certificate(self.authority.read_bytes())
+            server = _loaded_pair(self.server, self.server_key, authority)
+            _loaded_pair(self.client, self.client_key, authority)
+            names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+            return False  # damaged: made anew, clients fetch the authority at their next login
         covered = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
-        if _QUERY_SERVICE not in names.get_values_for_type(x509.DNSName):
-            return False
-        return covered >= set(addresses) and certificate.not_valid_after_utc > datetime.now(UTC) + _RENEW_BEFORE
+        return covered >= set(addresses) and server.not_valid_after_utc > datetime.now(UTC) + _RENEW_BEFORE
 
     def _make(self, addresses: list[str]) -> None:
         authority_key = ec.generate_private_key(ec.SECP256R1())
@@ -68,6 +72,16 @@ class Certificates:
             (self.server, _pem(server)),
         ):
             write_atomically(file, content, mode=0o600)
+
+
+def _loaded_pair(file: Path, key_file: Path, authority: x509.Certificate) -> x509.Certificate:
+    """Return a certificate whose key is the one in a file and that the authority has issued; ValueError otherwise."""
+    certificate = x509.load_pem_x509_certificate(file.read_bytes())
+    key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+    if key.public_key() != certificate.public_key():
+        raise ValueError(f"{key_file} is not the key of {file}")
+    certificate.verify_directly_issued_by(authority)
+    return certificate
 
 
 def _sign(

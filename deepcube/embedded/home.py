@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import json
 import os
 import secrets
@@ -269,11 +270,26 @@ class Settings:
             return cls()
         try:
             content: Mapping[str, Any] = json.loads(home.settings_file.read_text())
-            return cls(**content)
+            settings = cls(**content)
+            settings._check()
         except (OSError, ValueError, TypeError) as error:
             raise StorageError(
                 f"{home.settings_file} cannot be read ({error}); restore it, or remove it to choose new ports"
             ) from error
+        return settings
+
+    def _check(self) -> None:
+        """Raise ValueError for a value that no server has written."""
+        for name in ("project", "online_password", "broker_password"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name} must be a text")
+        if not isinstance(self.ports, dict):
+            raise ValueError("ports must map wires to numbers")
+        for wire, port in self.ports.items():
+            if not isinstance(port, int) or not 0 < port < 65536:
+                raise ValueError(f"port of {wire} must be a number below 65536, found {port!r}")
+        if self.mysql_host and not ipaddress.ip_address(str(self.mysql_host)).is_loopback:
+            raise ValueError(f"mysql_host must be a loopback address, found {self.mysql_host!r}")
 
     def save(self, home: Home) -> None:
         """Write the settings."""

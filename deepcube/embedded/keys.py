@@ -113,7 +113,7 @@ class ApiKeys:
     def owner_key(self, home: Home) -> str:
         """Return the owner's key, from the file only the owner can read; make it at the first start."""
         if home.api_key_file.exists():
-            key = home.api_key_file.read_text().strip()
+            key = home.api_key_file.read_text(errors="replace").strip()
             if self.user_of(key):
                 return key
         key = self.create("owner")

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -133,8 +134,8 @@ def open_platform(home: Home, rest_port: int | None = None, project: str | None 
     if project is not None:
         settings.project = project
     choose_ports(settings, home, rest_port)
+    catalog = Catalog(home.catalog)  # refuses what a newer version wrote, before anything is changed
     settings.save(home)
-    catalog = Catalog(home.catalog)
     files, keys = Files(home.files), ApiKeys(catalog)
     certificates = Certificates(home.certificates, ["127.0.0.1", settings.mysql_host])
     platform = Platform(home, settings, catalog, files, keys, certificates)
@@ -188,8 +189,11 @@ class HttpWire:
             await self._server._serve()
 
     async def stop(self) -> None:
-        """Finish open requests, then stop."""
+        """Finish open requests, then stop; connections that only wait for another request do not hold it up."""
         self._server.should_exit = True
+        while self._server.server_state.tasks:
+            await asyncio.sleep(0.01)
+        self._server.force_exit = True
         if self._task is not None:
             await self._task
 
@@ -210,7 +214,8 @@ async def serve(platform: Platform) -> None:
         _announce(platform)
         await stop.wait()
     finally:
-        platform.home.server_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a stale one is not believed
+            platform.home.server_file.unlink(missing_ok=True)
         for wire in reversed(started):
             await wire.stop()
 
@@ -242,17 +247,16 @@ def run(root: Path, rest_port: int | None = None, project: str | None = None) ->
     try:
         home.prepare()
         lock = HomeLock(home)
-        home.sweep()
-        platform = open_platform(home, rest_port, project)
+        try:
+            home.sweep()
+            with contextlib.closing(open_platform(home, rest_port, project)) as platform:
+                asyncio.run(serve(platform))
+        finally:
+            lock.release()
     except EmbeddedError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    try:
-        asyncio.run(serve(platform))
-    except EmbeddedError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (OSError, sqlite3.Error) as error:
+        print(f"error: cannot use the home folder {root}: {error}; check free space and permissions", file=sys.stderr)
         return 1
-    finally:
-        platform.close()
-        lock.release()
     return 0

@@ -40,7 +40,7 @@ class Bench:
         self.control = Control(folder, self.home)
         environment = self.control.environment(build(folder))
         environment["TMPDIR"] = str(folder / "tmp")
-        environment["PYTHONPATH"] = str(Path(__file__).parent)
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
         (folder / "tmp").mkdir(exist_ok=True)
         self._servers = Zygote(["fault_server"], folder / "servers", environment)
         self._environment = environment
@@ -54,9 +54,9 @@ class Bench:
             self._clients = Zygote(["fault_client"], self.folder / "clients", self._environment)
         return self._clients
 
-    def spawn_server(self) -> Child:
-        """Begin to start a server, and return at once."""
-        self.server = self._servers.spawn("fault_server:serve", {}, home=str(self.home))
+    def spawn_server(self, home: Path | None = None) -> Child:
+        """Begin to start a server, on this home folder or another one, and return at once."""
+        self.server = self._servers.spawn("fault_server:serve", {}, home=str(home or self.home))
         return self.server
 
     def start(self) -> Running:
@@ -140,6 +140,10 @@ class Bench:
             shutil.copytree(self.home, place, symlinks=True)
         else:
             place.mkdir(parents=True)
+
+    def saved(self, name: str) -> bool:
+        """Tell whether something was saved under a name."""
+        return (self._snapshots / name).exists()
 
     def restore(self, name: str) -> None:
         """Put the home folder back as it was saved."""
