@@ -199,6 +199,36 @@ class ProjectDatabase:
         with self._lock:
             return [row[0] for row in self._connection.execute("SELECT group_id FROM topic")]
 
+    def logged_groups(self) -> list[int]:
+        """Return the ids of the feature groups of which the log holds records."""
+        with self._lock:
+            return [row[0] for row in self._connection.execute("SELECT DISTINCT group_id FROM log")]
+
+    def log_entries(self, group_id: int, until: int, limit: int) -> list[tuple[int, int, int, bytes]]:
+        """Return the oldest records of a group's log: offset, subject, operation, Avro bytes.
+
+        Parameters
+        ----------
+        until : int
+            Only records before this offset.
+        limit : int
+            At most this many.
+        """
+        with self._lock:
+            return self._connection.execute(
+                "SELECT position, subject_id, operation, record FROM log WHERE group_id = ? AND position < ? "
+                "ORDER BY position LIMIT ?",
+                (group_id, until, limit),
+            ).fetchall()
+
+    def shorten_log(self, group_id: int, end: int) -> None:
+        """Remove the records before an offset from a group's log; they are in the offline table."""
+        with self.transaction() as connection:
+            connection.execute("DELETE FROM log WHERE group_id = ? AND position < ?", (group_id, end))
+            connection.execute(
+                "UPDATE topic SET materialized = max(materialized, ?) WHERE group_id = ?", (end, group_id)
+            )
+
     def watermarks(self, group_id: int) -> tuple[int, int]:
         """Return the oldest offset still to be materialised and the offset that the next record gets."""
         with self._lock:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
@@ -36,6 +38,7 @@ class OnlineStore:
         self._databases: dict[int, ProjectDatabase] = {}
         self._readers: dict[int, Readers] = {}
         self._guard = threading.Lock()
+        self._locks: dict[int, threading.RLock] = {}
         for project in platform.projects():
             if (platform.home.online / f"{project.id}.db").exists():
                 self._remove_orphans(project.id)
@@ -70,6 +73,14 @@ class OnlineStore:
             for database in self._databases.values():
                 database.close()
             self._databases.clear()
+
+    @contextmanager
+    def alone(self, group_id: int) -> Iterator[None]:
+        """Keep others from writing the offline table of a feature group from its log, for a block."""
+        with self._guard:
+            lock = self._locks.setdefault(group_id, threading.RLock())
+        with lock:
+            yield
 
     def create(self, group: Entity) -> None:
         """Make the online table of a feature group, or give it the columns of features that were appended.

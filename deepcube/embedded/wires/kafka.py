@@ -17,9 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import StorageError
-from deepcube.embedded.online import access
+from deepcube.embedded.online import access, hooks
 from deepcube.embedded.online.errors import InvalidRecordError, ProtocolError
 from deepcube.embedded.online.ingest import OutOfOrderError
+from deepcube.embedded.online.materialize import Materializer
 from deepcube.embedded.online.records import MAX_BATCH_BYTES, parse_batches
 from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.platform import Platform, Project
@@ -51,6 +52,7 @@ class KafkaWire:
     """
 
     def __init__(self, platform: Platform) -> None:
+        hooks.register()
         self._platform = platform
         self._store = platform.service(OnlineStore)
         self._server: asyncio.Server | None = None
@@ -59,7 +61,7 @@ class KafkaWire:
         self._large_frames = asyncio.Semaphore(_LARGE_FRAMES)
 
     async def start(self) -> None:
-        """Listen."""
+        """Listen, and write to the offline tables what an earlier server had no time for."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._platform.certificates.server, self._platform.certificates.server_key)
@@ -70,6 +72,7 @@ class KafkaWire:
             ssl=context,
             ssl_handshake_timeout=LOGIN_SECONDS,
         )
+        self._platform.service(Materializer).recover()
 
     async def stop(self) -> None:
         """Finish requests under way, then close every connection."""
