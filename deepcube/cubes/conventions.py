@@ -1,6 +1,6 @@
 """From a dataset as some convention wrote it to one with dimensions ``(time, y, x)`` and a known CRS."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def parse_crs(crs: Any) -> pyproj.CRS:
         ) from error
 
 
-def is_simulated(attrs: dict[Hashable, Any]) -> bool:
+def is_simulated(attrs: Mapping[Any, Any]) -> bool:
     """Return True if attributes of a file say that its data are simulated."""
     return str(attrs.get("simulated", "")).strip().lower() in ("1", "true", "yes")
 

@@ -188,7 +188,7 @@ def _scan(path: Path, name: str) -> tuple[Raster, list[Layer]]:
                 width=file.width,
                 transform=tuple(file.transform)[:6],
                 crs=file.crs.to_wkt() if file.crs else None,
-                simulated=is_simulated({key.lower(): value for key, value in file.tags().items()}),
+                simulated=is_simulated(_lower(file.tags())),
             )
             return raster, [_layer(file, path, band, name) for band in file.indexes]
     except RasterioError as error:
@@ -197,21 +197,24 @@ def _scan(path: Path, name: str) -> tuple[Raster, list[Layer]]:
 
 def _layer(file: Any, path: Path, band: int, name: str) -> Layer:
     description = file.descriptions[band - 1] or ""
-    tags = {key.lower(): value for key, value in {**file.tags(), **file.tags(band)}.items()}
+    of_band, of_file = (
+        [tags[key] for key in _DATE_TAGS if key in tags] for tags in (_lower(file.tags(band)), _lower(file.tags()))
+    )
     dated = find_date(description)
-    if dated:
-        date, label = dated
-    else:
-        texts = [tags[key] for key in _DATE_TAGS if key in tags] + [path.stem]
-        match = next((found for found in map(find_date, texts) if found), None)
-        if match is None:
+    if dated is None:
+        own = next((found for found in map(find_date, of_band) if found), None)
+        shared = next((found for found in map(find_date, [*of_file, path.stem]) if found), None)
+        source = own or shared
+        if source is None:
             raise TimeAxisError(
                 f"Band {band} of {path.name} has no date: found the description {description!r} and the tags "
-                f"{sorted(tags)}; expected a date such as 2000-02-18 in the band name, in a band tag such as "
-                "'acquisition_date', or in the name of a file of one date."
+                f"{sorted(_lower({**file.tags(), **file.tags(band)}))}; expected a date such as 2000-02-18 in the band "
+                "name, in a band tag such as 'acquisition_date', or in the name of a file of one date."
             )
-        date = match[0]
-        label = description or (f"band_{band}" if file.count > 1 else (find_date(path.stem) or (date, ""))[1])
+        stem = find_date(path.stem)
+        of_name = (stem[1] if stem else "") if file.count == 1 else "" if own else f"band_{band}"
+        dated = (source[0], description or of_name)
+    date, label = dated
     attrs: dict[str, Any] = {}
     if file.units[band - 1]:
         attrs["units"] = file.units[band - 1]
@@ -221,6 +224,10 @@ def _layer(file: Any, path: Path, band: int, name: str) -> Layer:
         attrs["_FillValue"] = np.dtype(file.dtypes[band - 1]).type(file.nodatavals[band - 1])
     variable = slug(name) if label.lower() in _NO_NAME else label
     return Layer(str(path), band, variable, date, attrs, file.dtypes[band - 1])
+
+
+def _lower(tags: dict[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in tags.items()}
 
 
 def _variable(layers: Sequence[Layer], raster: Raster) -> xr.DataArray:

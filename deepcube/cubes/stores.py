@@ -1,5 +1,6 @@
 """NetCDF files and Zarr stores, with one grid per group."""
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,8 +41,9 @@ def open_store(path: Path, engine: Engine, crs: Any = None) -> tuple[list[Grid],
         If the times of a group are unreadable, unsorted or duplicated.
     """
     try:
+        options: dict[str, Any] = {"consolidated": _is_consolidated(path)} if engine == "zarr" else {}
         groups = xr.open_groups(
-            path, engine=engine, chunks=None, cache=False, decode_coords="all", decode_timedelta=False
+            path, engine=engine, chunks=None, cache=False, decode_coords="all", decode_timedelta=False, **options
         )
     except Exception as error:  # each backend has its own exceptions for a damaged file
         raise NotACubeError(
@@ -60,3 +62,11 @@ def open_store(path: Path, engine: Engine, crs: Any = None) -> tuple[list[Grid],
     if not grids:
         raise problems[0]
     return grids, is_simulated(groups["/"].attrs)
+
+
+def _is_consolidated(store: Path) -> bool:
+    """Return True if the metadata of a whole Zarr store lie in one file."""
+    root = store / "zarr.json"
+    return (store / ".zmetadata").exists() or (
+        root.exists() and bool(json.loads(root.read_text()).get("consolidated_metadata"))
+    )
