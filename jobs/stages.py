@@ -1,34 +1,44 @@
 """What a use case runs, and the script side of a Hopsworks job.
 
-A job script names its stages and hands over:
+A use case is found by its name, by convention:
 
-    USE_CASE = UseCase(name="drought", ..., stages={"features": ..., "training": ..., "inference": ...})
+- ``features.<name>.cube_name(source)`` names the cube that a source becomes;
+- ``feature_pipelines.<name>.run(project, source, progress=...)`` writes its features;
+- ``training_pipelines.<name>.run(project, cube, progress=...)`` trains and registers its model;
+- ``inference_pipelines.<name>.run(project, cube, progress=...)`` predicts, deploys and explains.
+
+Each ``run`` returns a JSON-able summary, which the job leaves in the project's ``Resources`` for whoever started it.
+Summaries share these keys, each where it applies: ``cube``, ``simulated``, ``feature_groups`` (rows written, by name),
+``feature_view``, ``model``, ``deployment``, ``example`` and ``figures`` (paths in the project); see
+:class:`jobs.cli.summary.Summary`. The module ``jobs.<name>`` says what the use case is and is itself the job's script:
+
+    USE_CASE = UseCase(name="drought", title="...", sources={"sample": "..."})
 
     if __name__ == "__main__":
         main(USE_CASE)
-
-Each stage gets the logged-in Hopsworks project, the source asked for, and a progress callback, and returns a
-JSON-able summary, which the script leaves in the project's ``Resources`` for whoever started the job.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import re
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = ("features", "training", "inference")
-
-Progress = Callable[[float, str], None]
-Stage = Callable[[Any, str, Progress], dict[str, Any]]
+PIPELINES = {
+    "features": "feature_pipelines",
+    "training": "training_pipelines",
+    "inference": "inference_pipelines",
+}
+STAGES = tuple(PIPELINES)
 
 _PROGRESS_LINE = re.compile(r"^::progress (?P<fraction>[0-9.]+) (?P<message>.*)$")
 
@@ -45,14 +55,34 @@ class UseCase:
         What it does, in one line.
     sources : mapping of str to str
         Named sources and what each is; any other source is taken as a path.
-    stages : mapping of str to callable
-        Function of each of :data:`STAGES`: ``(project, source, progress) -> summary``.
     """
 
     name: str
     title: str
     sources: Mapping[str, str]
-    stages: Mapping[str, Stage]
+
+    def run(self, stage: str, project: Any, source: str) -> dict[str, Any]:
+        """Run one stage in this process, with progress on standard output.
+
+        Parameters
+        ----------
+        stage : str
+            One of :data:`STAGES`.
+        project : hopsworks.project.Project
+            A logged-in project.
+        source : str
+            A named source or a path.
+
+        Returns
+        -------
+        dict
+            The summary of the stage.
+        """
+        pipeline = importlib.import_module(f"{PIPELINES[stage]}.{self.name}")
+        if stage != "features":
+            source = importlib.import_module(f"features.{self.name}").cube_name(source)
+        summary: dict[str, Any] = pipeline.run(project, source, progress=_print_progress)
+        return summary
 
 
 def progress_line(fraction: float, message: str) -> str:
@@ -94,13 +124,22 @@ def main(use_case: UseCase) -> None:
     try:
         started = time.monotonic()
         project = hopsworks.login()
-        summary = use_case.stages[arguments.stage](project, arguments.source, _print_progress)
+        with tempfile.TemporaryDirectory() as scratch:
+            source = _fetch(project, arguments.source, scratch) if arguments.stage == "features" else arguments.source
+            summary = use_case.run(arguments.stage, project, source)
         summary["seconds"] = round(time.monotonic() - started, 1)
         _leave(project, arguments.result, arguments.stage, summary)
     except Exception as error:
         traceback.print_exc()
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(1)
+
+
+def _fetch(project: Any, source: str, scratch: str) -> str:
+    """Return a source as the stage can open it: one that lies in the project's files is downloaded first."""
+    if not source.startswith(f"/Projects/{project.name}/"):
+        return source
+    return str(project.get_dataset_api().download(source, scratch, overwrite=True))
 
 
 def _leave(project: Any, folder: str, stage: str, summary: Mapping[str, Any]) -> None:

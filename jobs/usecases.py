@@ -7,9 +7,9 @@ import importlib.util
 import pkgutil
 from pathlib import Path
 
-from jobs.stages import UseCase
+from jobs.stages import PIPELINES, UseCase
 
-FOLDERS = ("features", "feature_pipelines", "training_pipelines", "inference_pipelines", "jobs")
+FOLDERS = ("features", *PIPELINES.values(), "jobs")
 
 
 class UnknownUseCaseError(Exception):

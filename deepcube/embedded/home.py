@@ -222,6 +222,7 @@ class HomeLock:
                 f"another embedded Hopsworks{pid} already serves {home.root}; use it, stop it with "
                 "`deepcube down`, or name another folder with --home"
             ) from None
+        home.server_file.unlink(missing_ok=True)  # of a server that was killed; this one's comes when it serves
         self._descriptor = descriptor
 
     def release(self) -> None:

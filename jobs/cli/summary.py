@@ -24,10 +24,11 @@ class Summary:
         Whether the cube is simulated.
     feature_groups : list of str
         Feature groups written.
-    feature_view : str or None
-        Feature view trained from.
+    feature_view : dict or None
+        ``name`` and ``version`` of the feature view trained from.
     model : dict or None
-        ``name``, ``version``, ``metrics``, ``baselines``.
+        ``name``, ``version``; ``metrics``: scores by part of the test (``"overall"``, an output, ...) and score name;
+        ``baselines``: the same for each baseline.
     deployment : dict or None
         ``name``, ``state``.
     example : dict or None
@@ -43,7 +44,7 @@ class Summary:
     cube: str
     simulated: bool
     feature_groups: list[str] = field(default_factory=list)
-    feature_view: str | None = None
+    feature_view: dict[str, Any] | None = None
     model: dict[str, Any] | None = None
     deployment: dict[str, Any] | None = None
     example: dict[str, Any] | None = None
@@ -82,7 +83,8 @@ def show(summary: Summary, console: Console) -> None:
     if summary.feature_groups:
         console.print(f"feature groups: {', '.join(summary.feature_groups)}")
     if summary.feature_view:
-        console.print(f"feature view:   {summary.feature_view}")
+        view = summary.feature_view
+        console.print(f"feature view:   {view['name']} version {view['version']}")
     if summary.model:
         console.print(f"model:          {summary.model['name']} version {summary.model['version']}")
         console.print(_scores(summary.model))
@@ -96,13 +98,13 @@ def show(summary: Summary, console: Console) -> None:
 
 
 def _scores(model: Mapping[str, Any]) -> Table:
-    """Tabulate the model's scores beside each baseline's, a row a metric that both have."""
-    baselines: Mapping[str, Mapping[str, float]] = model["baselines"]
-    table = Table("held-out score", "model", *baselines)
-    for metric, value in model["metrics"].items():
-        others = [scores.get(metric) for scores in baselines.values()]
-        if any(other is not None for other in others):
-            table.add_row(metric, f"{value:.4f}", *("" if other is None else f"{other:.4f}" for other in others))
+    """Tabulate the model's scores beside those of each baseline."""
+    baselines: Mapping[str, Any] = model["baselines"]
+    table = Table("held-out scores", "model", *baselines)
+    for part, scores in model["metrics"].items():
+        for name, value in scores.items():
+            others = [baseline.get(part, {}).get(name) for baseline in baselines.values()]
+            table.add_row(f"{part} {name}", *("" if number is None else f"{number:.4g}" for number in (value, *others)))
     return table
 
 

@@ -52,7 +52,9 @@ def test_a_stale_server_file_is_not_believed(home: Home) -> None:
     home.server_file.write_text('{"pid": 1}')
     assert home.running_server() is None
     lock = HomeLock(home)
-    assert home.running_server() == {"pid": 1}
+    assert home.running_server() is None
+    home.server_file.write_text('{"pid": 2}')
+    assert home.running_server() == {"pid": 2}
     lock.release()
 
 

@@ -1,0 +1,17 @@
+"""Drought: NDVI forecast a few steps ahead from a satellite cube.
+
+Run by Hopsworks as the script of the jobs ``drought_features``, ``drought_training`` and ``drought_inference``.
+"""
+
+from __future__ import annotations
+
+from jobs.stages import UseCase, main
+
+USE_CASE = UseCase(
+    name="drought",
+    title="Forecast vegetation (NDVI) a few steps ahead, beside persistence and climatology",
+    sources={"sample": "real Sentinel-2 minicube of a forest in Romania, 2015-2021, that comes with the package"},
+)
+
+if __name__ == "__main__":
+    main(USE_CASE)
