@@ -158,6 +158,4 @@ def picture(page: Page) -> ASGIApp:
     if kind is None:
         raise ApiError(400, GENERIC_ILLEGAL_ARGUMENT, f"{path} is not a picture that is safe to show; download it")
     headers = {"content-type": kind, "content-disposition": "", "cache-control": "private, max-age=60"}
-    return page.rest.forward(
-        "project", page.project.id, "dataset", "download", "with_auth", path, headers=headers
-    )
+    return page.rest.forward("project", page.project.id, "dataset", "download", "with_auth", path, headers=headers)

@@ -97,9 +97,7 @@ def model(page: Page) -> Response:
     shown = [version for version in versions if not wanted or version["version"] in wanted][:MAX_SIDE_BY_SIDE]
     shown = shown or versions[:MAX_SIDE_BY_SIDE]
     details = [_details(page, version) for version in shown]
-    return page.html(
-        "model.html", name=name, versions=versions, shown=shown, rows=side_by_side(shown), details=details
-    )
+    return page.html("model.html", name=name, versions=versions, shown=shown, rows=side_by_side(shown), details=details)
 
 
 @dataclass(frozen=True)
@@ -127,10 +125,8 @@ class Details:
 
 def _details(page: Page, version: dict[str, Any]) -> Details:
     folder = f"Models/{version['name']}/{version['version']}"
-    try:
-        files = list_folder(page, folder)
-    except ApiError:
-        files = []
+    files = [*_files(page, folder), *_files(page, f"{folder}/Files")]
+    files = [file for file in files if not file.is_folder]
     figures = [file for file in files if is_image(file.name)][:MAX_FIGURES]
     return Details(
         version,
@@ -139,6 +135,13 @@ def _details(page: Page, version: dict[str, Any]) -> Details:
         read_json(page, f"{folder}/model_schema.json"),
         read_json(page, f"{folder}/input_example.json"),
     )
+
+
+def _files(page: Page, folder: str) -> list[FileRow]:
+    try:
+        return list_folder(page, folder)
+    except ApiError:
+        return []
 
 
 def read_json(page: Page, path: str) -> Any:

@@ -66,9 +66,7 @@ def overview(page: Page) -> Response:
             f"{page.base}/models",
             _count(page, "modelregistries", page.project.id, "models"),
         ),
-        Card(
-            "Deployments", "Models that answer requests", f"{page.base}/deployments", _count(page, "serving")
-        ),
+        Card("Deployments", "Models that answer requests", f"{page.base}/deployments", _count(page, "serving")),
         Card("Files", "Datasets, logs and models as files", f"{page.base}/files", None),
     ]
     return page.html("overview.html", cards=cards)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -93,8 +93,24 @@ def tone(state: object) -> str:
     return next((kind for kind, names in _STATES.items() if name in names), "busy")
 
 
+class _Environment(Environment):
+    """Templates to which a key that a document does not have is null, while a name that a page forgot is an error."""
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Look up ``obj[argument]``."""
+        found = super().getitem(obj, argument)
+        return None if isinstance(obj, dict) and isinstance(found, Undefined) else found
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Look up ``obj.attribute``."""
+        if isinstance(obj, dict) and attribute in obj:
+            return obj[attribute]
+        found = super().getattr(obj, attribute)
+        return None if isinstance(obj, dict) and isinstance(found, Undefined) else found
+
+
 def _environment() -> Environment:
-    environment = Environment(
+    environment = _Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,

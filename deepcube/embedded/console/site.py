@@ -10,8 +10,15 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from deepcube.embedded.console import files, jobs, models, overview
+from deepcube.embedded.console.deployments import pages as deployment_pages
+from deepcube.embedded.console.features import pages as feature_pages
+from deepcube.embedded.console.files import pages as file_pages
 from deepcube.embedded.console.gateway import Gateway
+from deepcube.embedded.console.jobs import pages as job_pages
+from deepcube.embedded.console.links import follow
+from deepcube.embedded.console.models import pages as model_pages
+from deepcube.embedded.console.overview import nothing_here
+from deepcube.embedded.console.overview import pages as overview_pages
 from deepcube.embedded.console.pages import (
     BASE,
     Guard,
@@ -29,7 +36,7 @@ from deepcube.embedded.console.session import SESSION_SECONDS, SIGN_IN_PATH, TIC
 from deepcube.embedded.errors import ApiError
 from deepcube.embedded.platform import Platform
 
-SECTIONS: list[Pages] = [overview.pages, jobs.pages, models.pages, files.pages]
+SECTIONS: list[Pages] = [overview_pages, job_pages, feature_pages, model_pages, deployment_pages, file_pages]
 
 
 def console_routes(platform: Platform, rest: Sequence[BaseRoute], sessions: Sessions | None = None) -> list[BaseRoute]:
@@ -48,6 +55,7 @@ def console_routes(platform: Platform, rest: Sequence[BaseRoute], sessions: Sess
     door = Door(guard)
     return [
         Route("/", Guarded(door.to_console), methods=["GET"]),
+        Route("/p/{rest:path}", Guarded(follow), methods=["GET"]),
         Route(SIGN_IN_PATH, Guarded(door.show), methods=["GET"]),
         Route(SIGN_IN_PATH, Guarded(door.sign_in), methods=["POST"]),
         Route(TICKET_PATH, Guarded(door.use_ticket), methods=["GET"]),
@@ -55,7 +63,10 @@ def console_routes(platform: Platform, rest: Sequence[BaseRoute], sessions: Sess
         Mount(f"{BASE}/static", _Static(StaticFiles(directory=STATIC))),
         *(route for section in SECTIONS for route in section.starlette(guard)),
         # Whatever else lies below: an anonymous visitor is not even told that it does not exist.
-        Route(BASE + "{rest:path}", guard.endpoint("GET", overview.nothing_here, ""), methods=["GET"]),
+        *(
+            Route(BASE + "/{rest:path}", guard.endpoint(method, nothing_here, ""), methods=[method])
+            for method in ("GET", "POST")
+        ),
     ]
 
 
