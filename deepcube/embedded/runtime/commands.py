@@ -9,9 +9,10 @@ from pathlib import Path
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import JOB_START_FAILED, ApiError, bad_request
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.runtime.environment import child_environment, parse_variables
+from deepcube.embedded.runtime.environment import child_environment, parse_variables, user_of
 from deepcube.embedded.runtime.jobs import split_arguments
 from deepcube.embedded.runtime.processes import Task
+from deepcube.embedded.runtime.spark import spark_environment
 
 
 def prepare(
@@ -43,14 +44,23 @@ def prepare(
     environment = child_environment(
         platform,
         project,
+        user_of(platform, execution.body["user"]["email"]),
+        key_label(execution),
         HOPSWORKS_JOB_NAME=job.name,
         HOPSWORKS_JOB_TYPE=job.body["jobType"],
         HOPSWORKS_JOB_EXECUTION_ID=str(execution.id),
         HOPSWORKS_LOGS_PATH=str(stdout.parent),
     )
+    if job.body["jobType"] == "PYSPARK":
+        environment |= spark_environment(platform, config)
     environment |= parse_variables(config.get("envVars")) | parse_variables(execution.body["envVars"])
     command = [sys.executable, str(program), *split_arguments(execution.body["args"])]
     return Task(command, environment, work, stdout, stderr)
+
+
+def key_label(execution: Entity) -> str:
+    """Return the label of the API key that an execution calls with."""
+    return f"execution-{execution.id}"
 
 
 def find_program(platform: Platform, project: Project, job: Entity) -> Path:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from deepcube.embedded.errors import bad_request
-from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.errors import FORBIDDEN, ApiError, bad_request
+from deepcube.embedded.keys import OWNER, User
+from deepcube.embedded.platform import Platform, Project, client_environment
+from deepcube.embedded.runtime.vault import Vault
 
 _OWN_PREFIXES = ("HOPSWORKS_", "DEEPCUBE_", "SERVING_")
 # REST_ENDPOINT makes the client believe that it runs inside a cluster.
 _OWN = ("REST_ENDPOINT", "MODEL_FILES_PATH", "ARTIFACT_FILES_PATH", "MODEL_NAME", "MODEL_VERSION", "DEPLOYMENT_NAME")
 
 
-def child_environment(platform: Platform, project: Project, **more: str) -> dict[str, str]:
-    """Return the environment of a child: the server's, the client's way to this platform, and more.
+def child_environment(platform: Platform, project: Project, user: User, label: str, **more: str) -> dict[str, str]:
+    """Return the environment of a child: the server's, the client's way to this platform, the user's, and more.
 
     No folder for certificates is set: the client then makes one per login, and processes that a job starts
     and that log in as well cannot remove each other's.
@@ -23,14 +25,44 @@ def child_environment(platform: Platform, project: Project, **more: str) -> dict
     ----------
     project : Project
         Project that a bare ``hopsworks.login()`` reaches.
+    user : User
+        In whose name the child calls: with a key of its own, valid until :func:`forget_key`.
+    label : str
+        Names the key.
     **more : str
         Further variables.
     """
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(_OWN_PREFIXES) and name not in _OWN
     }
-    client = platform.client_environment() | {"HOPSWORKS_PROJECT": project.name}
-    return {**inherited, **client, "HOPSWORKS_PROJECT_ID": str(project.id), "PYTHONUNBUFFERED": "1", **more}
+    if user == OWNER:
+        key = platform.keys.owner_key(platform.home)
+    else:
+        forget_key(platform, user, label)
+        key = platform.keys.create(label, user)
+    client = client_environment(platform.home, platform.settings, key) | {"HOPSWORKS_PROJECT": project.name}
+    own = platform.service(Vault).environment(user)
+    return {**inherited, **own, **client, "HOPSWORKS_PROJECT_ID": str(project.id), "PYTHONUNBUFFERED": "1", **more}
+
+
+def forget_key(platform: Platform, user: User, label: str) -> None:
+    """Make the key of a child invalid, once the child is over; the owner's stays."""
+    if user != OWNER:
+        platform.keys.revoke(label, user)
+
+
+def user_of(platform: Platform, email: str) -> User:
+    """Return the user who started something.
+
+    Raises
+    ------
+    ApiError
+        403 if that user is gone.
+    """
+    user = platform.keys.find_user(email)
+    if user is None:
+        raise ApiError(403, FORBIDDEN, f"{email}, who started this, is no user any more; start it as somebody else")
+    return user
 
 
 def parse_variables(value: Any) -> dict[str, str]:

@@ -22,7 +22,8 @@ from deepcube.embedded.errors import EXECUTION_NOT_FOUND, EmbeddedError, bad_req
 from deepcube.embedded.keys import OWNER
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.runtime.builtin import BUILTINS, OUTPUT
-from deepcube.embedded.runtime.commands import find_program, prepare
+from deepcube.embedded.runtime.commands import find_program, key_label, prepare
+from deepcube.embedded.runtime.environment import forget_key
 from deepcube.embedded.runtime.jobs import JOB, split_arguments
 from deepcube.embedded.runtime.processes import GRACE_SECONDS, Process, Result
 from deepcube.embedded.runtime.trees import remove_tree
@@ -312,11 +313,18 @@ class Executions:
             if process is None or result is None:
                 return
             self._write_end(execution_id, result)
+            self._forget_key(execution_id)
             process.close()
             shutil.rmtree(process.folder, ignore_errors=True)
             with self._guard:
                 del self._running[execution_id]
                 del self._ending[execution_id]
+
+    def _forget_key(self, execution_id: int) -> None:
+        execution = self._platform.catalog.get(execution_id, EXECUTION)
+        user = self._platform.keys.find_user(execution.body["user"]["email"]) if execution is not None else None
+        if execution is not None and user is not None:
+            forget_key(self._platform, user, key_label(execution))
 
     def _write_end(self, execution_id: int, result: Result) -> None:
         state = "FINISHED" if result.succeeded else "KILLED" if result.stopped else "FAILED"

@@ -102,7 +102,13 @@ def job_document(platform: Platform, entity: Entity) -> dict[str, Any]:
         "description": entity.body["config"].get("description"),
     }
     schedule = platform.catalog.first(entity.project_id, SCHEDULE, parent_id=entity.id)
-    return document if schedule is None else {**document, "jobSchedule": schedule.body}
+    return document if schedule is None else {**document, "jobSchedule": schedule_document(schedule)}
+
+
+def schedule_document(schedule: Entity) -> dict[str, Any]:
+    """Return a schedule as the REST API writes one."""
+    hidden = ("cursor", "user")
+    return {"id": schedule.id, **{field: value for field, value in schedule.body.items() if field not in hidden}}
 
 
 def save_job(

@@ -26,7 +26,7 @@ from deepcube.embedded.runtime.deployments import (
     remove,
     set_desired,
 )
-from deepcube.embedded.runtime.environment import child_environment, parse_variables
+from deepcube.embedded.runtime.environment import child_environment, forget_key, parse_variables, user_of
 from deepcube.embedded.runtime.instances import Instance, Plan, Revision
 
 RUNNING, STOPPED = "RUNNING", "STOPPED"
@@ -287,7 +287,15 @@ class Serving:
                     del self._controllers[deployment_id]
                     self._by_name.pop((controller.entity.project_id, controller.entity.name), None)
                 for revision in over:
+                    self._forget_keys(controller.entity, revision)
                     self._archive(controller.entity, revision.folder)
+
+    def _forget_keys(self, entity: Entity, revision: Revision) -> None:
+        user = self._platform.keys.find_user(entity.body["creator"])
+        if user is None:
+            return
+        for component in revision.pools:
+            forget_key(self._platform, user, f"deployment-{entity.id}-{component}-{revision.number}")
 
     def _revision(self, project: Project, entity: Entity) -> Revision:
         config, number = entity.body["config"], entity.body["revision"]
@@ -314,7 +322,9 @@ class Serving:
             variables["MODEL_VERSION"] = str(config["modelVersion"])
         if config.get("configFile"):
             variables["CONFIG_FILE_PATH"] = str(files.resolve(project.name, config["configFile"]))
-        environment = child_environment(self._platform, project, **variables)
+        user = user_of(self._platform, entity.body["creator"])
+        label = f"deployment-{entity.id}-{component}-{entity.body['revision']}"
+        environment = child_environment(self._platform, project, user, label, **variables)
         environment |= parse_variables(config.get(f"{component}EnvVars"))
         script = _script(
             config, component, files.resolve(project.name, config[component]) if config.get(component) else None

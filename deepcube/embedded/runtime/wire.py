@@ -10,8 +10,10 @@ from starlette.concurrency import run_in_threadpool
 
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.runtime.executions import Executions
+from deepcube.embedded.runtime.schedules import Schedules
 from deepcube.embedded.runtime.serving import Serving
 from deepcube.embedded.runtime.trees import Trees
+from deepcube.embedded.runtime.vault import Vault
 
 _LOOK_SECONDS = 0.05
 
@@ -31,7 +33,7 @@ class RuntimeWire:
 
     async def start(self) -> None:
         """Start the services."""
-        for service in (Trees, Serving, Executions):
+        for service in (Trees, Vault, Serving, Executions, Schedules):
             await run_in_threadpool(self._platform.service, service)
         self._resume = asyncio.create_task(self._resume_when_serving())
 
