@@ -6,9 +6,10 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from deepcube.embedded.api import RESOURCES
+from deepcube.embedded.console import console_routes
 from deepcube.embedded.errors import unsupported
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.routing import PREFIX, error_response
@@ -22,7 +23,8 @@ def build_app(platform: Platform) -> Starlette:
     platform : Platform
         Shared state of all wires.
     """
-    routes = [route for resource in RESOURCES for route in resource.starlette(platform)]
+    routes: list[BaseRoute] = [route for resource in RESOURCES for route in resource.starlette(platform)]
+    routes += console_routes(platform, rest=routes)
     routes.append(Route("/health", _health, methods=["GET"]))
     return Starlette(routes=routes, exception_handlers={HTTPException: _unknown_call})
 
