@@ -152,6 +152,7 @@ class _Observations:
 
     valid: NDArray[np.float64]
     departure: NDArray[np.float64]
+    squares: NDArray[np.float64]
     centre: NDArray[np.float64]
 
     @classmethod
@@ -159,7 +160,8 @@ class _Observations:
         data = np.asarray(values, dtype=float)
         valid = np.isfinite(data)
         centre = np.where(valid, data, 0.0).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
-        return cls(valid.astype(float), np.where(valid, data - centre, 0.0), centre)
+        departure = np.where(valid, data - centre, 0.0)
+        return cls(valid.astype(float), departure, departure**2, centre)
 
     def pool(
         self, distance: NDArray[np.int64], widest: int, half_width: int, minimum: int
@@ -170,8 +172,13 @@ class _Observations:
         under the triangular kernel is ``A(w) - B(w) / (w + 1)``: all widths come from two running sums.
         """
         reach = np.arange(widest + 1)[:, None]
-        at = (distance[None, :] == reach).astype(float)
-        sums = [at @ part for part in (self.valid, self.departure, self.departure**2)]
+        near = np.flatnonzero(distance <= widest)
+        near = near[np.argsort(distance[near], kind="stable")]
+        found, starts = np.unique(distance[near], return_index=True)
+        sums = [np.zeros((widest + 1, self.valid.shape[1])) for _ in range(3)]
+        if len(near):
+            for total, part in zip(sums, (self.valid, self.departure, self.squares), strict=True):
+                total[found] = np.add.reduceat(part[near], starts, axis=0)
         count = np.cumsum(sums[0], axis=0)
         enough = (count >= np.minimum(minimum, count[-1])) & (reach >= min(half_width, widest))
         width = np.argmax(enough, axis=0)[None, :]
