@@ -5,7 +5,8 @@ from __future__ import annotations
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import unsupported
 from deepcube.embedded.routing import Call, Json, Routes, items
-from deepcube.embedded.store import groups
+from deepcube.embedded.runtime.builtin import job_document
+from deepcube.embedded.store import groups, removal, schemas
 
 routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}/featuregroups")
 
@@ -56,13 +57,21 @@ def update(call: Call) -> Json:
 @routes.delete("/{group_id:int}")
 def delete(call: Call) -> Json:
     """Remove a feature group with its data."""
-    groups.delete_group(call.platform, group_of(call))
+    removal.remove_group(
+        call.platform, group_of(call), force=call.flag("force"), with_views=call.flag("deleteFeatureViews")
+    )
 
 
 @routes.post("/{group_id:int}/clear")
 def clear(call: Call) -> Json:
     """Remove the rows of a feature group; the client overwrites with it."""
     groups.clear_group(call.platform, group_of(call))
+
+
+@routes.post("/{group_id:int}/updatetableschema")
+def update_table_schema(call: Call) -> Json:
+    """Give the Delta table the features that were appended, and return the job that does so."""
+    return job_document(call.platform, schemas.start_job(call.platform, call.project, group_of(call)))
 
 
 @routes.post("/{group_id:int}/ingestion")

@@ -8,6 +8,7 @@ import secrets
 from deepcube.embedded.errors import VARIABLE_NOT_FOUND, not_found
 from deepcube.embedded.online.keystore import key_store, trust_store
 from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.query import passes
 from deepcube.embedded.routing import Call, Json, Routes
 
 routes = Routes()
@@ -112,7 +113,7 @@ def project_by_id(call: Call) -> Json:
 def credentials(call: Call) -> Json:
     """Return the client's TLS material, as PEM files and as the Java key stores from which it reaches the broker."""
     certificates = call.platform.certificates
-    password = secrets.token_hex(8)
+    password = passes.issue(call.platform, call.project, call.user)
     keys = key_store(certificates.client_key, [certificates.client, certificates.authority], password)
     return {
         "fileExtension": "jks",

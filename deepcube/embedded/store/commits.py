@@ -69,6 +69,11 @@ def _take_over(platform: Platform, project: Project, group: Entity, told: int | 
     """Add the commits that the Delta log has and the catalog has not; return them, oldest first."""
     table = delta_table(platform, project, group)
     newest = platform.catalog.first(project.id, KIND, parent_id=group.id, newest_first=True)
+    identity = str(table.metadata().id) if table is not None else None
+    if newest is not None and newest.body.get("table") != identity:  # the group was emptied: its commits ended
+        for commit in platform.catalog.find(project.id, KIND, parent_id=group.id):
+            platform.catalog.remove(commit)
+        newest = None
     known = newest.version - 1 if newest is not None else -1
     if table is None or table.version() <= known:
         return []
@@ -83,7 +88,7 @@ def _take_over(platform: Platform, project: Project, group: Entity, told: int | 
             continue
         if not any(counts.values()) and time != told:
             continue  # the empty write with which a group's schema is made
-        body = {"commitTime": time, "lastActiveCommitTime": oldest, **counts}
+        body = {"commitTime": time, "lastActiveCommitTime": oldest, "table": identity, **counts}
         # The catalog keeps the table's version plus one, since a version of 0 means none there.
         version = int(entry["version"]) + 1
         added.append(platform.catalog.add(project.id, KIND, str(time), body, version=version, parent_id=group.id))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
 
 from deepcube.embedded.catalog import DuplicateEntityError, Entity
@@ -27,6 +27,9 @@ from deepcube.embedded.keys import OWNER
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.store.names import check_name, check_version
 from deepcube.embedded.store.types import arrow_type, online_type
+
+if TYPE_CHECKING:
+    from deepcube.embedded.online.store import OnlineStore
 
 KIND = "feature_group"
 STREAM, BATCH, EXTERNAL = "streamFeatureGroupDTO", "cachedFeaturegroupDTO", "onDemandFeaturegroupDTO"
@@ -170,7 +173,35 @@ def create_group(platform: Platform, project: Project, document: Json) -> Entity
             entity = platform.catalog.update(entity, body)
         for hook in CREATE_HOOKS:
             hook(platform, project, entity, document)
+        _follow_up(platform, project, entity)
     return entity
+
+
+def materialization_job(entity: Entity) -> str:
+    """Return the name of the job that writes a stream group's rows into its Delta table."""
+    return f"{entity.name}_{entity.version}_offline_fg_materialization"
+
+
+def _follow_up(platform: Platform, project: Project, entity: Entity) -> None:
+    """Make what a group has beside its table: the online table, and the job of a stream group."""
+    # Those parts import this module.
+    from deepcube.embedded.runtime.builtin import ensure_job
+
+    if has_log(entity.body):
+        _online(platform).create(entity)
+    if entity.body["type"] == STREAM:
+        ensure_job(platform, project, materialization_job(entity), kind="materialize", target=entity.id)
+
+
+def _online(platform: Platform) -> OnlineStore:
+    from deepcube.embedded.online.store import OnlineStore  # which imports this module
+
+    return platform.service(OnlineStore)
+
+
+def has_log(body: Json) -> bool:
+    """Tell whether a group's rows come over its topic: to its online table, or as a stream group."""
+    return bool(body.get("onlineEnabled")) or body["type"] == STREAM
 
 
 def _feature(document: Json) -> Json:
@@ -221,7 +252,11 @@ def update_group(platform: Platform, entity: Entity, document: Json) -> Entity:
     body = {**entity.body, **{key: document[key] for key in _UPDATABLE if document.get(key) is not None}}
     if document.get("features"):
         body["features"] = _merge_features(entity, [_feature(feature) for feature in document["features"]])
-    return platform.catalog.update(entity, body)
+    with platform.catalog.transaction():
+        entity = platform.catalog.update(entity, body)
+        if has_log(body):
+            _online(platform).create(entity)
+    return entity
 
 
 def _merge_features(entity: Entity, wanted: list[Json]) -> list[Json]:
@@ -250,34 +285,50 @@ def _merge_features(entity: Entity, wanted: list[Json]) -> list[Json]:
     return wanted
 
 
-def append_columns(platform: Platform, project: Project, entity: Entity) -> None:
-    """Give the Delta table the columns of features that were appended; old rows have null there."""
+def append_columns(platform: Platform, project: Project, entity: Entity) -> list[str]:
+    """Give the Delta table the columns that it lacks; rows that are there have no value in them.
+
+    Returns
+    -------
+    list of str
+        Names of the new columns.
+    """
     table = delta_table(platform, project, entity)
     if table is None:
-        return
+        return []
     present = {field.name for field in table.schema().fields}
     missing = [f for f in entity.body["features"] if f["name"] not in present]
     if missing:
         schema = pa.schema([pa.field(f["name"], arrow_type(f["type"])) for f in missing])
-        from deltalake import Schema
-
         table.alter.add_columns(list(Schema.from_arrow(schema).fields))
+    return [f["name"] for f in missing]
 
 
 def delete_group(platform: Platform, entity: Entity) -> None:
-    """Remove a feature group with its data; the metadata goes first, so that a crash never leaves it without data."""
+    """Remove a feature group with its data and its job.
+
+    The metadata goes first, so that a crash never leaves a group without data; what data it leaves is removed when a
+    group of that name is made, or at the next start.
+    """
     project = platform.project(entity.project_id)
-    platform.catalog.remove(entity)
+    with platform.catalog.transaction():
+        platform.catalog.remove(entity)
+        for job in platform.catalog.find(project.id, "job", name=materialization_job(entity)):
+            platform.catalog.remove(job)
     platform.files.remove(location(platform, project, entity.name, entity.version))
+    if has_log(entity.body):
+        _online(platform).drop(entity)
 
 
 def clear_group(platform: Platform, entity: Entity) -> None:
-    """Remove the data of a feature group, and its commits, and keep the rest."""
+    """Remove the rows of a feature group, offline and online, and keep the rest.
+
+    Commits are those of the table: they end with it.
+    """
     project = platform.project(entity.project_id)
     platform.files.remove(location(platform, project, entity.name, entity.version))
-    with platform.catalog.transaction():
-        for commit in platform.catalog.find(entity.project_id, "commit", parent_id=entity.id):
-            platform.catalog.remove(commit)
+    if has_log(entity.body):
+        _online(platform).clear(entity)
 
 
 def location(platform: Platform, project: Project, name: str, version: int) -> Path:
