@@ -14,6 +14,7 @@ from deepcube.embedded.console.lineage import lineage
 from deepcube.embedded.console.pages import Page, Pages
 from deepcube.embedded.errors import STATISTICS_NOT_FOUND, ApiError
 from deepcube.embedded.query.execute import run
+from deepcube.embedded.query.plans import read_plan
 from deepcube.embedded.query.resolve import resolve
 
 pages = Pages("/{project_id:int}/features", "features")
@@ -257,8 +258,10 @@ def group_rows(page: Page) -> Response:
     names = [feature["name"] for feature in group["features"]]
     query = {"leftFeatureGroup": group, "leftFeatures": [{"name": name} for name in names], "limit": PREVIEW_ROWS}
     try:
-        project = page.platform.project(page.project.id)
-        rows = run(page.platform, resolve(page.platform, project, query)).read_all().to_pylist()
+        # As the client reads: the API signs the query, the query service runs what is signed.
+        answer = page.rest.put("project", page.project.id, "featurestores", "query", document=query)
+        plan = read_plan(page.platform, answer["hqsPayload"])
+        rows = run(page.platform, resolve(page.platform, *plan)).read_all().to_pylist()
         problem = ""
     except ApiError as error:
         rows, problem = [], error.message

@@ -154,8 +154,8 @@ class Forward:
         """Answer."""
         inner = {
             "type": "http",
-            "asgi": scope["asgi"],
-            "http_version": scope["http_version"],
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
             "scheme": "https",
             "method": "GET",
             "path": self._url.path,
