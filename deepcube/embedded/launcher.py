@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import ssl
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from deepcube.embedded.errors import StartError
+from deepcube.embedded.errors import EmbeddedError, StartError
 from deepcube.embedded.home import Home, Settings
 from deepcube.embedded.platform import client_environment
 
@@ -52,11 +53,31 @@ class Running:
         key = self.home.api_key_file.read_text().strip()
         return client_environment(self.home, Settings.load(self.home), key)
 
+    def create_project(self, name: str) -> None:
+        """Make a project, empty and apart from all others.
+
+        Raises
+        ------
+        EmbeddedError
+            If the server refuses, e.g. because the name is taken.
+        """
+        body = json.dumps({"projectName": name}).encode()
+        request = urllib.request.Request(f"{self.url}/hopsworks-api/api/project", data=body, method="POST")
+        request.add_header("Authorization", f"ApiKey {self.home.api_key_file.read_text().strip()}")
+        request.add_header("Content-Type", "application/json")
+        try:
+            urllib.request.urlopen(request, timeout=30, context=self._tls()).close()
+        except urllib.error.HTTPError as error:
+            reason = json.loads(error.read()).get("errorMsg", error.reason)
+            raise EmbeddedError(f"cannot make project {name!r}: {reason}") from None
+
+    def _tls(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.home.certificates / "ca.pem"))
+
     def healthy(self) -> bool:
         """Tell whether it answers."""
-        context = ssl.create_default_context(cafile=str(self.home.certificates / "ca.pem"))
         try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=5, context=context) as response:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=5, context=self._tls()) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, TimeoutError, OSError):
             return False
