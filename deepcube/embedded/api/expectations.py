@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.quality import expectations, validation
-from deepcube.embedded.quality.artifacts import Artifacts
+from deepcube.embedded.quality.artifacts import artifact_of
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.routing import Call, Json, Routes, items
 
@@ -14,7 +14,7 @@ _SUITE = "/expectationsuite/{suite_id:int}"
 
 
 def _group(call: Call) -> Entity:
-    return Artifacts(call.platform, call.project).group(call.path["group_id"])
+    return artifact_of(call.platform, call.project, call.path)
 
 
 def _suite(call: Call) -> Entity:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request
 from deepcube.embedded.quality import tagging
-from deepcube.embedded.quality.artifacts import Artifacts
+from deepcube.embedded.quality.artifacts import artifact_of
 from deepcube.embedded.routing import Call, Json, Routes
 
 routes = Routes("/project/{project_id:int}/featurestores")
@@ -16,11 +16,7 @@ _DATASET = _VIEW + "/trainingdatasets/version/{dataset_version:int}"
 
 
 def _artifact(call: Call) -> Entity:
-    artifacts, path = Artifacts(call.platform, call.project), call.path
-    if "group_id" in path:
-        return artifacts.group(path["group_id"])
-    view = artifacts.view(path["view"], path["version"])
-    return artifacts.training_dataset(view, path["dataset_version"]) if "dataset_version" in path else view
+    return artifact_of(call.platform, call.project, call.path)
 
 
 @routes.get("/keywords")

@@ -11,8 +11,8 @@ from deepcube.embedded.errors import USER_NOT_FOUND, bad_request, not_found, uns
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Project
 from deepcube.embedded.quality import projects
-from deepcube.embedded.quality.artifacts import Artifacts
 from deepcube.embedded.routing import Call, Json, Routes, items
+from deepcube.embedded.store import groups
 
 routes = Routes()
 
@@ -103,7 +103,7 @@ def _target(call: Call) -> Project:
 def _group(call: Call) -> Entity | None:
     if "group_id" not in call.path:
         return None
-    return Artifacts(call.platform, call.project).group(call.path["group_id"])
+    return groups.own_group(call.platform, call.project, call.path["group_id"])
 
 
 @routes.get(_SHARE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.quality import compute, hooks, statistics
-from deepcube.embedded.quality.artifacts import Artifacts
+from deepcube.embedded.quality.artifacts import artifact_of
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.quality.statistics import StatisticsQuery
 from deepcube.embedded.routing import Call, Json, Routes, items
@@ -15,19 +15,13 @@ routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}")
 hooks.register()
 
 _GROUP = "/featuregroups/{group_id:int}/statistics"
-_VIEW = "/featureview/{name}/version/{version:int}"
+_VIEW = "/featureview/{view}/version/{version:int}"
 _DATASET = _VIEW + "/trainingdatasets/version/{dataset_version:int}"
 
 
 def _artifact(call: Call) -> Entity:
     """Return the feature group, feature view or training dataset that the path names."""
-    artifacts = Artifacts(call.platform, call.project)
-    if "group_id" in call.path:
-        return artifacts.group(call.path["group_id"])
-    view = artifacts.view(call.path["name"], call.path["version"])
-    if "dataset_version" in call.path:
-        return artifacts.training_dataset(view, call.path["dataset_version"])
-    return view
+    return artifact_of(call.platform, call.project, call.path)
 
 
 def _query(call: Call) -> StatisticsQuery:

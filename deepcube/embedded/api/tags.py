@@ -5,7 +5,7 @@ from __future__ import annotations
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request
 from deepcube.embedded.quality import tagging
-from deepcube.embedded.quality.artifacts import Artifacts
+from deepcube.embedded.quality.artifacts import artifact_of
 from deepcube.embedded.routing import Call, Json, Routes, items
 
 routes = Routes()
@@ -27,21 +27,11 @@ _ARTIFACTS = (
 
 def _artifact(call: Call) -> Entity:
     """Return what the path names."""
-    artifacts, path = Artifacts(call.platform, call.project), call.path
-    if "group_id" in path:
-        return artifacts.group(path["group_id"])
-    if "model" in path:
-        return artifacts.model(path["model"])
-    if "deployment_id" in path:
-        return artifacts.deployment(path["deployment_id"])
-    if "job" in path:
-        return artifacts.job(path["job"])
-    if "file" in path:
+    if "file" in call.path:
         files = call.platform.files
-        place = files.existing(call.project.name, path["file"])
+        place = files.existing(call.project.name, call.path["file"])
         return tagging.tagged_path(call.platform, call.project.id, files.public(place))
-    view = artifacts.view(path["view"], path["version"])
-    return artifacts.training_dataset(view, path["dataset_version"]) if "dataset_version" in path else view
+    return artifact_of(call.platform, call.project, call.path)
 
 
 def list_tags(call: Call) -> Json:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from deepcube.embedded import access
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.quality import activities, expectations, tagging
+from deepcube.embedded.quality import activities, expectations, provenance, tagging
 from deepcube.embedded.quality.compute import StatisticsService
-from deepcube.embedded.store import commits, groups
+from deepcube.embedded.store import commits, datasets, groups, views
 
 # A place that cannot be made: the client writes Delta tables itself, and must fail where it may not.
 READ_ONLY = "/proc/this-feature-group-is-read-only-for-you"
@@ -28,6 +28,9 @@ def register() -> None:
     _add(groups.DOCUMENT_PARTS, describe_group)
     _add(groups.GRANTS, may_read_group)
     _add(commits.COMMIT_HOOKS, group_committed)
+    _add(views.CREATE_HOOKS, view_created)
+    _add(datasets.CREATE_HOOKS, dataset_created)
+    _add(datasets.USERS, provenance.users_of)
 
 
 def _add(functions: list[_Function], function: _Function) -> None:
@@ -36,11 +39,23 @@ def _add(functions: list[_Function], function: _Function) -> None:
 
 
 def group_created(platform: Platform, project: Project, group: Entity, document: Json) -> None:
-    """Keep the tags and the expectation suite that came with a new feature group."""
+    """Keep the tags, the parents and the expectation suite that came with a new feature group."""
+    provenance.note_group(platform, project, group, document)
     activities.record(platform, group, activities.METADATA, "The feature group was created")
     tagging.set_tags(platform, group, document.get("tags"))
     if document.get("expectationSuite"):
         expectations.create_suite(platform, group, document["expectationSuite"])
+
+
+def view_created(platform: Platform, project: Project, view: Entity, document: Json) -> None:
+    """Keep the tags of a new feature view and the feature groups that it uses."""
+    provenance.note_view(platform, project, view, document)
+    tagging.set_tags(platform, view, document.get("tags"))
+
+
+def dataset_created(platform: Platform, project: Project, dataset: Entity, document: Json) -> None:
+    """Keep the tags that came with a new training dataset."""
+    tagging.set_tags(platform, dataset, document.get("tags"))
 
 
 def describe_group(platform: Platform, group: Entity, document: Json) -> None:

@@ -1,0 +1,268 @@
+"""Feature monitoring: configurations of feature groups and views, and the comparisons that they ask for.
+
+A configuration says which features to look at, in which window, and what to compare them with: another window, a
+training dataset, or a number. It has a job of its own, which its schedule (or ``run_once``) starts and which the server
+does itself, since the client's Python engine cannot. What a comparison means is in
+:mod:`deepcube.embedded.quality.comparison`, which rows a window holds in :mod:`deepcube.embedded.quality.windows`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from deepcube.embedded.catalog import DuplicateEntityError, Entity
+from deepcube.embedded.errors import bad_request, conflict, not_found, unsupported
+from deepcube.embedded.keys import User
+from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.quality import windows
+from deepcube.embedded.quality.comparison import DISTRIBUTION_METRICS, METRICS, STRATEGIES
+from deepcube.embedded.runtime.builtin import ensure_job
+from deepcube.embedded.runtime.executions import Executions
+from deepcube.embedded.runtime.jobs import JOB, SCHEDULE, schedule_document
+from deepcube.embedded.runtime.models import MODEL
+from deepcube.embedded.runtime.schedules import save_schedule
+from deepcube.embedded.store import groups, views
+
+CONFIG = "monitoring_config"
+JOB_KIND = "monitoring"
+NOT_FOUND = 270233
+EXISTS = 270232
+COMPUTATION, COMPARISON, DISTRIBUTION = "STATISTICS_COMPUTATION", "STATISTICS_COMPARISON", "DISTRIBUTION_COMPARISON"
+TYPES = (COMPUTATION, COMPARISON, DISTRIBUTION)
+
+_NAME = re.compile(r"^\w{1,64}$")
+_KEPT = ("description", "featureMonitoringType", "eventTime", "modelName", "modelVersion")
+_COMPARED = (
+    "metric",
+    "threshold",
+    "relative",
+    "strict",
+    "specificValue",
+    "distributionMetric",
+    "binningStrategy",
+    "binCount",
+    "smoothingEpsilon",
+    "customBinEdges",
+)
+
+Json = dict[str, Any]
+
+
+def create(platform: Platform, project: Project, artifact: Entity, document: Json, user: User) -> Entity:
+    """Make a monitoring configuration with its job and schedule.
+
+    Parameters
+    ----------
+    platform, project : Platform, Project
+        Where.
+    artifact : Entity
+        Feature group or feature view.
+    document : dict
+        As the client writes it.
+    user : User
+        In whose name it is scheduled.
+
+    Raises
+    ------
+    ApiError
+        400 if the configuration cannot be, or one of this name exists.
+    """
+    name = document.get("name")
+    if not isinstance(name, str) or not _NAME.match(name):
+        raise bad_request(f"the name of a monitoring configuration has 1 to 64 letters, digits and _, found {name!r}")
+    if document.get("triggerType") not in (None, "CRON"):
+        raise unsupported(
+            "monitoring on each ingestion", "statistics follow each commit anyway; give it a schedule"
+        )
+    body = _body(platform, artifact, document)
+    with platform.catalog.transaction():
+        try:
+            config = platform.catalog.add(project.id, CONFIG, name, body, parent_id=artifact.id)
+        except DuplicateEntityError:
+            raise conflict(f"{artifact.name!r} has a monitoring configuration {name!r} already", EXISTS) from None
+        job = ensure_job(platform, project, job_name(artifact, name), kind=JOB_KIND, config=config.id)
+        config = platform.catalog.update(config, {**body, "jobName": job.name})
+    if document.get("jobSchedule"):
+        save_schedule(platform, project, job, document["jobSchedule"], user.document())
+    return config
+
+
+def job_name(artifact: Entity, config: str) -> str:
+    """Return the name of a configuration's job."""
+    return f"{artifact.name}_{artifact.version}_{config}_run_feature_monitoring"
+
+
+def update(platform: Platform, project: Project, config: Entity, document: Json, user: User) -> Entity:
+    """Change a monitoring configuration; its name, and the results it has, stay."""
+    artifact = platform.catalog.get(config.parent_id)
+    assert artifact is not None
+    body = {**_body(platform, artifact, document), "jobName": config.body["jobName"]}
+    with platform.catalog.transaction():
+        changed = platform.catalog.update(config, body)
+    if document.get("jobSchedule"):
+        save_schedule(platform, project, job_of(platform, config), document["jobSchedule"], user.document())
+    return changed
+
+
+def remove(platform: Platform, project: Project, config: Entity) -> None:
+    """Remove a monitoring configuration with its results, job and schedule."""
+    platform.service(Executions).remove_job(project, job_of(platform, config))
+    platform.catalog.remove(config)
+
+
+def job_of(platform: Platform, config: Entity) -> Entity:
+    """Return the job of a configuration; made again if someone removed it."""
+    found = platform.catalog.first(config.project_id, JOB, name=config.body["jobName"])
+    if found is not None:
+        return found
+    project = platform.project(config.project_id)
+    return ensure_job(platform, project, config.body["jobName"], kind=JOB_KIND, config=config.id)
+
+
+def find(platform: Platform, artifact: Entity, config_id: int) -> Entity:
+    """Return a configuration of an artifact by id.
+
+    Raises
+    ------
+    ApiError
+        404 (270233) if it has none with this id.
+    """
+    config = platform.catalog.get(config_id, CONFIG)
+    if config is None or config.parent_id != artifact.id:
+        raise not_found(f"{artifact.name!r} has no monitoring configuration with id {config_id}", NOT_FOUND)
+    return config
+
+
+def named(platform: Platform, artifact: Entity, name: str) -> Entity:
+    """Return a configuration of an artifact by name.
+
+    Raises
+    ------
+    ApiError
+        404 (270233) if it has none of this name.
+    """
+    config = platform.catalog.first(artifact.project_id, CONFIG, name=name, parent_id=artifact.id)
+    if config is None:
+        raise not_found(f"{artifact.name!r} has no monitoring configuration {name!r}", NOT_FOUND)
+    return config
+
+
+def of_artifact(platform: Platform, artifact: Entity, feature: str | None = None) -> list[Entity]:
+    """Return the configurations of an artifact, or those of them that look at a feature."""
+    found = platform.catalog.find(artifact.project_id, CONFIG, parent_id=artifact.id)
+    return [config for config in found if feature is None or feature in feature_names(config)]
+
+
+def of_model(platform: Platform, project: Project, model: Entity) -> list[Entity]:
+    """Return the configurations that look at what a model logged."""
+    assert model.kind == MODEL
+    wanted = (model.name, model.version)
+    found = platform.catalog.find(project.id, CONFIG)
+    return [config for config in found if (config.body.get("modelName"), config.body.get("modelVersion")) == wanted]
+
+
+def feature_names(config: Entity) -> list[str]:
+    """Return the features that a configuration looks at."""
+    return [each["featureName"] for each in config.body["featureStatisticsConfigs"]]
+
+
+def document(platform: Platform, config: Entity) -> Json:
+    """Return a configuration as the REST API writes one."""
+    artifact = platform.catalog.get(config.parent_id)
+    assert artifact is not None
+    job = platform.catalog.first(config.project_id, JOB, name=config.body["jobName"])
+    schedule = platform.catalog.first(config.project_id, SCHEDULE, parent_id=job.id) if job is not None else None
+    result = {"id": config.id, "name": config.name, "featureStoreId": config.project_id, "triggerType": "CRON"}
+    result |= {key: value for key, value in config.body.items() if value is not None}
+    if schedule is not None:
+        result |= {"jobSchedule": schedule_document(schedule), "enabled": schedule.body["enabled"]}
+    if artifact.kind == groups.KIND:
+        return {**result, "featureGroupId": artifact.id}
+    names = {"featureViewName": artifact.name, "featureViewVersion": artifact.version}
+    return {**result, "featureViewId": artifact.id, **names}
+
+
+def _body(platform: Platform, artifact: Entity, document: Json) -> Json:
+    """Check a configuration and return what is kept of it, each part with a number of its own."""
+    if document.get("featureMonitoringType") not in TYPES:
+        raise bad_request(f"featureMonitoringType must be one of {', '.join(TYPES)}")
+    windows.check_event_time(platform, artifact, document.get("eventTime"))
+    number = iter(range(1, 1_000_000))
+    body = {key: document.get(key) for key in _KEPT}
+    body["detectionWindowConfig"] = _window(document.get("detectionWindowConfig"), number)
+    reference = document.get("referenceWindowConfig")
+    if reference is not None and document["featureMonitoringType"] != COMPUTATION:
+        body["referenceWindowConfig"] = _window(reference, number, is_reference=True)
+        _keep_view(artifact, document, body)
+    known = _features(artifact)
+    body["featureStatisticsConfigs"] = [
+        _feature(each, known, number, "referenceWindowConfig" in body)
+        for each in document.get("featureStatisticsConfigs") or []
+    ]
+    if not body["featureStatisticsConfigs"] and document["featureMonitoringType"] != COMPUTATION:
+        raise bad_request("there is nothing to compare; use compare_on() or compare_on_distribution()")
+    return body
+
+
+def _features(artifact: Entity) -> list[str]:
+    return [feature["name"] for feature in artifact.body["features"]]
+
+
+def _window(document: Any, number: Iterator[int], *, is_reference: bool = False) -> Json:
+    given = document or {"windowConfigType": windows.ALL_TIME}
+    kind = given.get("windowConfigType")
+    if kind not in windows.TYPES or (kind == windows.TRAINING_DATASET and not is_reference):
+        raise bad_request(f"windowConfigType {kind!r} is not one of {', '.join(windows.TYPES)}")
+    if kind == windows.TRAINING_DATASET:
+        version = given.get("trainingDatasetVersion")
+        if not isinstance(version, int):
+            raise bad_request("a reference training dataset needs a trainingDatasetVersion")
+        return {"id": next(number), "windowConfigType": kind, "trainingDatasetVersion": version}
+    windows.bounds(given, 0)
+    fraction = given.get("rowPercentage")
+    fraction = 1.0 if fraction is None else float(fraction)
+    if not 0 < fraction <= 1:
+        raise bad_request(f"rowPercentage must be above 0 and at most 1, found {fraction}")
+    times = {key: given.get(key) for key in ("timeOffset", "windowLength")}
+    return {"id": next(number), "windowConfigType": kind, **times, "rowPercentage": fraction}
+
+
+def _keep_view(artifact: Entity, document: Json, body: Json) -> None:
+    """Keep which view a reference training dataset belongs to, if the artifact is a feature group."""
+    if body["referenceWindowConfig"]["windowConfigType"] != windows.TRAINING_DATASET or artifact.kind == views.KIND:
+        return
+    name, version = document.get("featureViewName"), document.get("featureViewVersion")
+    body |= {"featureViewName": name, "featureViewVersion": version}
+
+
+def _feature(document: Any, known: list[str], number: Iterator[int], has_reference: bool) -> Json:
+    name = document.get("featureName") if isinstance(document, dict) else None
+    if name not in known:
+        raise bad_request(f"there is no feature {name!r}; the features are {', '.join(known)}")
+    result: Json = {"id": next(number), "featureName": name}
+    if document.get("statisticsComparisonConfigs") is not None:
+        result["statisticsComparisonConfigs"] = [
+            _comparison(each, number, has_reference) for each in document["statisticsComparisonConfigs"]
+        ]
+    return result
+
+
+def _comparison(document: Json, number: Iterator[int], has_reference: bool) -> Json:
+    metric, distribution = document.get("metric"), document.get("distributionMetric")
+    if (metric is None) == (distribution is None):
+        raise bad_request("a comparison has either a metric or a distributionMetric")
+    if metric is not None and str(metric).upper() not in METRICS:
+        raise bad_request(f"metric {metric!r} is not one of {', '.join(METRICS)}")
+    if distribution is not None and distribution not in DISTRIBUTION_METRICS:
+        raise bad_request(f"distributionMetric {distribution!r} is not one of {', '.join(DISTRIBUTION_METRICS)}")
+    if document.get("binningStrategy") not in (None, *STRATEGIES):
+        raise bad_request(f"binningStrategy {document['binningStrategy']!r} is not one of {', '.join(STRATEGIES)}")
+    if document.get("specificValue") is None and not has_reference:
+        raise bad_request("a comparison needs a reference window, a training dataset or a specific value")
+    threshold = document.get("threshold")
+    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
+        raise bad_request(f"a threshold is a number, found {threshold!r}")
+    kept = {key: document[key] for key in _COMPARED if document.get(key) is not None}
+    return {"id": next(number), "relative": False, "strict": False, **kept}
