@@ -41,6 +41,7 @@ class Bench:
         environment = self.control.environment(build(folder))
         environment["TMPDIR"] = str(folder / "tmp")
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+        environment["FAULT_HOME"] = str(self.home)
         (folder / "tmp").mkdir(exist_ok=True)
         self._servers = Zygote(["fault_server"], folder / "servers", environment)
         self._environment = environment

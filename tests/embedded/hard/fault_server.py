@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anyio._backends._asyncio
+import numpy.random
+import pandas
+import pyarrow.pandas_compat
+import uvicorn.protocols.http.h11_impl
+
 from deepcube.embedded import api, server, wires
 
-LOADED = (api, wires)
+# The server imports some of these at first use; a forked one has them at once.
+LOADED = (anyio._backends._asyncio, api, numpy.random, pandas, pyarrow.pandas_compat, uvicorn, wires)
 
 
 def serve(home: str) -> int:
