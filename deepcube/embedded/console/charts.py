@@ -66,7 +66,7 @@ def histogram(statistics: Mapping[str, Any]) -> Histogram | None:
         ``FeatureDescriptiveStatistics`` as the REST API writes it; its extended statistics hold
         ``{"histogram": [{"value", "count", "ratio"}]}``, with ``"<from> to <to>"`` as the value of a bin of numbers.
     """
-    bins = _extended(statistics).get("histogram")
+    bins = extended_statistics(statistics).get("histogram")
     if not isinstance(bins, list) or not bins:
         return None
     pairs = [(str(each.get("value")), float(each.get("count") or 0)) for each in bins if isinstance(each, dict)]
@@ -77,7 +77,8 @@ def histogram(statistics: Mapping[str, Any]) -> Histogram | None:
     return _categories(name, pairs)
 
 
-def _extended(statistics: Mapping[str, Any]) -> Mapping[str, Any]:
+def extended_statistics(statistics: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the extended part of the statistics of a feature, which the REST API writes as JSON in JSON."""
     extended = statistics.get("extendedStatistics") or {}
     if isinstance(extended, str):
         try:

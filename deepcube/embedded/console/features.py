@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from starlette.responses import Response
 
-from deepcube.embedded.console.charts import Histogram, histogram
+from deepcube.embedded.console.charts import Histogram, extended_statistics, histogram
 from deepcube.embedded.console.lineage import lineage
 from deepcube.embedded.console.pages import Page, Pages
 from deepcube.embedded.errors import STATISTICS_NOT_FOUND, ApiError
@@ -22,6 +23,15 @@ pages = Pages("/{project_id:int}/features", "features")
 PREVIEW_ROWS = 50
 MAX_COMMITS = 100
 MAX_FOUND = 100
+_SEARCHED = {
+    "featuregroups": "Feature group",
+    "features": "Feature",
+    "featureViews": "Feature view",
+    "trainingdatasets": "Training dataset",
+    "models": "Model",
+    "deployments": "Deployment",
+    "jobs": "Job",
+}
 _NUMERIC = ("int", "bigint", "smallint", "tinyint", "float", "double", "decimal")
 _UNIT = re.compile(r"[(\[]([^()\[\]]{1,60})[)\]]")
 
@@ -94,10 +104,7 @@ def features(page: Page) -> Response:
         return page.html("search.html", term=term, found=search(page, term))
     groups = page.items(*_store(page), "featuregroups")
     groups.sort(key=lambda group: (group["name"], -group["version"]))
-    try:
-        views = page.items(*_store(page), "featureview")
-    except ApiError:
-        views = []
+    views = page.items(*_store(page), "featureview")
     views.sort(key=lambda view: (view["name"], -view["version"]))
     return page.html("features.html", term="", groups=groups, views=views)
 
@@ -121,34 +128,26 @@ class Found:
 def search(page: Page, term: str) -> list[Found]:
     """Search names, descriptions, features, tags and keywords of the project, as the client's search does."""
     document = page.get("elastic", "featurestore", docType="ALL", searchTerm=term, **{"from": 0, "size": MAX_FOUND})
-    groups = {(group["name"], group["version"]): group["id"] for group in page.items(*_store(page), "featuregroups")}
-
-    def group_page(name: object, version: object) -> str:
-        found = groups.get((name, version))
-        return f"{page.base}/features/groups/{found}" if found else f"{page.base}/features"
-
     found = []
-    for item in document.get("featuregroups") or []:
-        found.append(_found("Feature group", item, group_page(item["name"], item.get("version"))))
-    for item in document.get("features") or []:
-        href = group_page(item.get("featuregroup"), item.get("version"))
-        found.append(_found("Feature", {**item, "version": None}, href))
-    for key, kind in (("featureViews", "Feature view"), ("trainingdatasets", "Training dataset")):
+    for key, kind in _SEARCHED.items():
         for item in document.get(key) or []:
-            view, version = item.get("featureView", item["name"]), item.get("featureViewVersion", item.get("version"))
-            found.append(_found(kind, item, f"{page.base}/features/views/{quote(str(view), safe='')}/{version}"))
-    for item in document.get("models") or []:
-        found.append(_found("Model", item, f"{page.base}/models/{quote(item['name'], safe='')}"))
-    for item in document.get("jobs") or []:
-        found.append(_found("Job", item, f"{page.base}/jobs/{quote(item['name'], safe='')}"))
-    for item in document.get("deployments") or []:
-        found.append(_found("Deployment", item, f"{page.base}/deployments"))
+            version = "" if kind in ("Feature", "Deployment", "Job") else f" {item.get('version')}"
+            found.append(
+                Found(kind, item["name"] + version, item.get("description") or "", _found_page(page, kind, item))
+            )
     return found
 
 
-def _found(kind: str, item: Json, href: str) -> Found:
-    version = f" {item['version']}" if item.get("version") is not None else ""
-    return Found(kind, f"{item['name']}{version}", item.get("description") or "", href)
+def _found_page(page: Page, kind: str, item: Json) -> str:
+    name = quote(item["name"], safe="")
+    if kind in ("Feature group", "Feature"):
+        return f"{page.base}/features/groups/{item['id']}"
+    if kind in ("Feature view", "Training dataset"):
+        view, version = item.get("featureView", item["name"]), item.get("featureViewVersion", item.get("version"))
+        return f"{page.base}/features/views/{quote(str(view), safe='')}/{version}"
+    if kind == "Model":
+        return f"{page.base}/models/{name}?version={item.get('version')}"
+    return f"{page.base}/jobs/{name}" if kind == "Job" else f"{page.base}/deployments/{item['id']}"
 
 
 def _group(page: Page) -> Json:
@@ -173,17 +172,11 @@ def group_features(page: Page) -> Response:
 
 
 def _tags(page: Page, group: Json) -> list[Json]:
-    try:
-        return page.items(*_store(page), "featuregroups", group["id"], "tags")
-    except ApiError:
-        return []
+    return page.items(*_store(page), "featuregroups", group["id"], "tags")
 
 
 def _keywords(page: Page, group: Json) -> list[str]:
-    try:
-        return list(page.get(*_store(page), "featuregroups", group["id"], "keywords").get("keywords") or [])
-    except ApiError:
-        return []
+    return list(page.get(*_store(page), "featuregroups", group["id"], "keywords").get("keywords") or [])
 
 
 @dataclass(frozen=True)
@@ -198,6 +191,8 @@ class Profile:
         Its unit.
     numbers : dict
         As the REST API writes them.
+    extended : mapping
+        Extended statistics (first and last time, ...).
     histogram : Histogram or None
         If one was computed.
     """
@@ -205,6 +200,7 @@ class Profile:
     name: str
     unit: str
     numbers: Json
+    extended: Mapping[str, Any]
     histogram: Histogram | None
 
 
@@ -218,7 +214,10 @@ def group_statistics(page: Page) -> Response:
     order = {name: position for position, name in enumerate(units)}
     documents.sort(key=lambda each: order.get(each["featureName"], len(order)))
     profiles = [
-        Profile(each["featureName"], units.get(each["featureName"], ""), each, histogram(each)) for each in documents
+        Profile(
+            each["featureName"], units.get(each["featureName"], ""), each, extended_statistics(each), histogram(each)
+        )
+        for each in documents
     ]
     return _group_html(page, "statistics", group=group, newest=newest, profiles=profiles)
 
@@ -290,12 +289,21 @@ def group_lineage(page: Page) -> Response:
 
 @pages.get("/groups/{id:int}/history")
 def group_history(page: Page) -> Response:
-    """Show the commits of a group."""
+    """Show the commits of a group, and what was done to it."""
     group = _group(page)
     commits = page.items(
         *_store(page), "featuregroups", group["id"], "commits", sort_by="committed_on:desc", offset=0, limit=MAX_COMMITS
     )
-    return _group_html(page, "history", group=group, commits=commits, limit=MAX_COMMITS)
+    activities = page.items(*_store(page), "featuregroups", group["id"], "activity", offset=0, limit=MAX_COMMITS)
+    return _group_html(page, "history", group=group, commits=commits, activities=activities, limit=MAX_COMMITS)
+
+
+def _described(feature: Json) -> Json:
+    """Return a feature of a view with the description that its feature group gives it."""
+    name = feature.get("featureGroupFeatureName") or feature["name"]
+    origin = (feature.get("featuregroup") or {}).get("features") or []
+    description = next((each.get("description") for each in origin if each["name"] == name), None)
+    return {"description": description, **feature}
 
 
 @pages.get("/views/{name}/{version:int}")
@@ -304,10 +312,7 @@ def view(page: Page) -> Response:
     name, version = page.path["name"], page.path["version"]
     place = (*_store(page), "featureview", name, "version", version)
     document = page.get(*place, expand=["query", "features"])
-    rows = [_feature_row(feature) for feature in document.get("features") or []]
-    try:
-        datasets = page.items(*place, "trainingdatasets")
-    except ApiError:
-        datasets = []
+    rows = [_feature_row(_described(feature)) for feature in document.get("features") or []]
+    datasets = page.items(*place, "trainingdatasets")
     datasets.sort(key=lambda dataset: -dataset["version"])
     return page.html("view.html", view=document, rows=rows, datasets=datasets, drawing=lineage(page, *place))

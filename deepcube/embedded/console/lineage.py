@@ -11,15 +11,16 @@ from deepcube.embedded.console.pages import Page
 from deepcube.embedded.errors import ApiError
 
 LEVELS = 5
-_BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 190, 46, 56, 16, 8
-_MAX_TITLE = 24
+_BOX_WIDTH, _BOX_HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 176, 46, 44, 16, 8
+_MAX_TITLE = 21
 _KINDS = {
     "FEATURE_GROUP": "Feature group",
     "EXTERNAL_FEATURE_GROUP": "External feature group",
     "FEATURE_VIEW": "Feature view",
     "TRAINING_DATASET": "Training dataset",
     "MODEL": "Model",
-    "STORAGE_CONNECTOR": "Source",
+    "STORAGE_CONNECTOR": "Connector",
+    "SOURCE": "Source",
     "DEPLOYMENT": "Deployment",
     "JOB": "Job",
 }
@@ -40,7 +41,7 @@ class Node:
     href : str
         Page of the console; empty if it has none (deleted, or of another project).
     note : str
-        ``deleted`` or ``not accessible``; empty otherwise.
+        ``deleted`` or ``not accessible``; empty otherwise, as for a source outside the platform.
     """
 
     kind: str
@@ -166,8 +167,12 @@ def _relations(link: dict[str, Any], base: str) -> Iterator[tuple[Node, Node]]:
 def _node(document: dict[str, Any], base: str) -> Node:
     artifact = document.get("artifact") or {}
     kind, name, version = str(document.get("artifactType")), str(artifact.get("name")), artifact.get("version")
-    note = "deleted" if document.get("deleted") else "" if document.get("accessible", True) else "not accessible"
-    return Node(kind, name, version, "" if note else _href(kind, artifact, base), note)
+    if kind == "DEPLOYMENT":
+        version = None  # it says which version of its settings this is, not which deployment
+    if document.get("accessible", True):
+        return Node(kind, name, version, _href(kind, artifact, base))
+    note = "deleted" if document.get("deleted") else "" if kind == "SOURCE" else "not accessible"
+    return Node(kind, name, version, note=note)
 
 
 def _href(kind: str, artifact: dict[str, Any], base: str) -> str:
@@ -179,6 +184,8 @@ def _href(kind: str, artifact: dict[str, Any], base: str) -> str:
     if kind == "TRAINING_DATASET" and artifact.get("featureViewName"):
         view = quote(str(artifact["featureViewName"]), safe="")
         return f"{base}/features/views/{view}/{artifact.get('featureViewVersion')}"
+    if kind == "DEPLOYMENT" and artifact.get("id") is not None:
+        return f"{base}/deployments/{artifact['id']}"
     if kind == "MODEL":
         return f"{base}/models/{name}?version={artifact.get('version')}"
     return ""

@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from deepcube.embedded.console.files import FileRow, is_image, list_folder, read_text
+from deepcube.embedded.console.lineage import Drawing, lineage
 from deepcube.embedded.console.pages import Page, Pages
 from deepcube.embedded.errors import MODEL_NOT_FOUND, ApiError, not_found
 
@@ -114,6 +115,8 @@ class Details:
         Content of ``model_schema.json``; None if there is none.
     example : object
         Content of ``input_example.json``; None if there is none.
+    drawing : Drawing or None
+        What it comes from and what came of it.
     """
 
     version: dict[str, Any]
@@ -121,6 +124,7 @@ class Details:
     files: list[FileRow]
     schema: Any
     example: Any
+    drawing: Drawing | None
 
 
 def _details(page: Page, version: dict[str, Any]) -> Details:
@@ -134,6 +138,7 @@ def _details(page: Page, version: dict[str, Any]) -> Details:
         files,
         read_json(page, f"{folder}/model_schema.json"),
         read_json(page, f"{folder}/input_example.json"),
+        lineage(page, "modelregistries", page.project.id, "models", f"{version['name']}_{version['version']}"),
     )
 
 
