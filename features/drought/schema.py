@@ -152,9 +152,13 @@ def features_group(fs: "FeatureStore") -> "FeatureGroup":
 
 
 def targets_group(fs: "FeatureStore") -> "FeatureGroup":
-    """Get or create ``drought_targets``: NDVI one, two and three steps after each forecast origin."""
+    """Get or create ``drought_targets``: NDVI one, two and three steps after each forecast origin.
+
+    The group is enabled online, though nothing is ever written there: the client serves feature vectors only from views
+    all of whose groups are, the group of the labels included.
+    """
     description = "NDVI observed after each forecast origin; null at gaps and beyond the end of the cube"
-    return _group(fs, "drought_targets", description, _TARGET_COLUMNS)
+    return _group(fs, "drought_targets", description, _TARGET_COLUMNS, online=True)
 
 
 def feature_view(fs: "FeatureStore", cube: str) -> "FeatureView":
