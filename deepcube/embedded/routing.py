@@ -132,11 +132,14 @@ class Routes:
     Parameters
     ----------
     base : str
-        Path that all of them start with, below the API's prefix; parameters as in Starlette.
+        Path that all of them start with, below the prefix; parameters as in Starlette.
+    prefix : str
+        The API's, unless a client expects the calls elsewhere.
     """
 
-    def __init__(self, base: str = "") -> None:
+    def __init__(self, base: str = "", prefix: str = PREFIX) -> None:
         self.base = base
+        self.prefix = prefix
         self.table: list[tuple[str, str, Handler]] = []
 
     def _add(self, method: str, path: str) -> Callable[[Handler], Handler]:
@@ -165,7 +168,7 @@ class Routes:
     def starlette(self, platform: Platform) -> list[Route]:
         """Return the table as Starlette routes."""
         return [
-            Route(PREFIX + path, _endpoint(platform, handler), methods=[method], name=f"{method} {path}")
+            Route(self.prefix + path, _endpoint(platform, handler), methods=[method], name=f"{method} {path}")
             for method, path, handler in self.table
         ]
 

@@ -11,6 +11,7 @@ from deepcube.embedded.api import (
     environments,
     executions,
     expectations,
+    feature_logging,
     featuregroups,
     featurestore,
     featureviews,
@@ -33,6 +34,7 @@ from deepcube.embedded.api import (
     tags,
     trainingdatasets,
     transformations,
+    vector_index,
 )
 from deepcube.embedded.routing import Routes
 
@@ -41,6 +43,8 @@ RESOURCES: list[Routes] = [
     session.routes,
     online_ingestion.routes,
     kafka_subjects.routes,
+    vector_index.tokens,
+    feature_logging.routes,
     tags.routes,
     keywords.routes,
     expectations.routes,
@@ -67,4 +71,5 @@ RESOURCES: list[Routes] = [
     featuregroups.routes,
     connectors.routes,
     featurestore.routes,
+    vector_index.routes,
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
+from deepcube.embedded.online import feature_log
 from deepcube.embedded.online.materialize import JOB_KIND, job_name, run_job
 from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.platform import Platform, Project
@@ -23,5 +24,6 @@ def group_created(platform: Platform, project: Project, group: Entity, document:
 def register() -> None:
     """Register with feature groups and built-in jobs; called once, when the wires are loaded."""
     BUILTINS[JOB_KIND] = run_job
+    feature_log.register()
     if group_created not in CREATE_HOOKS:
         CREATE_HOOKS.append(group_created)

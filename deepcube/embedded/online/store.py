@@ -38,6 +38,7 @@ class OnlineStore:
         self._databases: dict[int, ProjectDatabase] = {}
         self._readers: dict[int, Readers] = {}
         self._guard = threading.Lock()
+        self._generations: dict[int, int] = {}
         self._locks: dict[int, threading.RLock] = {}
         for project in platform.projects():
             if (platform.home.online / f"{project.id}.db").exists():
@@ -100,14 +101,27 @@ class OnlineStore:
     def drop(self, group: Entity) -> None:
         """Remove everything of a feature group that is deleted."""
         self.database(group.project_id).drop(group.id)
+        self._changed(group.id)
 
     def clear(self, group: Entity) -> None:
         """Remove the rows of a feature group and what is logged of them."""
         self.database(group.project_id).clear(group.id)
+        self._changed(group.id)
 
     def accept(self, group: Entity, batch: Batch) -> int:
         """Take a batch of records; see :func:`deepcube.embedded.online.ingest.accept`."""
-        return accept(self._platform, self.database(group.project_id), group, batch)
+        offset = accept(self._platform, self.database(group.project_id), group, batch)
+        self._changed(group.id)
+        return offset
+
+    def generation(self, group_id: int) -> int:
+        """Return a number that is another one after every change of a feature group's rows."""
+        with self._guard:
+            return self._generations.get(group_id, 0)
+
+    def _changed(self, group_id: int) -> None:
+        with self._guard:
+            self._generations[group_id] = self._generations.get(group_id, 0) + 1
 
     def watermarks(self, group: Entity) -> tuple[int, int]:
         """Return the oldest offset still to be materialised and the offset that the next record gets."""

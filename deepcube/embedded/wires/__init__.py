@@ -13,5 +13,6 @@ from deepcube.embedded.runtime.wire import RuntimeWire
 from deepcube.embedded.wires.flight import FlightWire
 from deepcube.embedded.wires.kafka import KafkaWire
 from deepcube.embedded.wires.mysql import MySqlWire
+from deepcube.embedded.wires.rondb import RonDbWire
 
-WIRES: list[Callable[[Platform], Any]] = [RuntimeWire, FlightWire, KafkaWire, MySqlWire]
+WIRES: list[Callable[[Platform], Any]] = [RuntimeWire, FlightWire, KafkaWire, MySqlWire, RonDbWire]
