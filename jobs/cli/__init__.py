@@ -8,7 +8,7 @@ import click
 
 from deepcube import __version__
 from jobs.cli.errors import report
-from jobs.cli.platform import down, env, status, up
+from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run
 
 
@@ -21,7 +21,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, run):
+for subcommand in (up, down, status, env, open_console, run):
     command.add_command(subcommand)
 
 

@@ -40,6 +40,8 @@ def test_up_status_env_down(tmp_path: Path) -> None:
             ["sh", "-c", f'{exports}\nprintf %s "$HOPSWORKS_API_KEY"'], capture_output=True, text=True, check=True
         )
         assert shell.stdout == variables["HOPSWORKS_API_KEY"]
+        address = deepcube("open", "--home", home, "--print").stdout.strip()
+        assert address.startswith(f"https://127.0.0.1:{variables['HOPSWORKS_PORT']}/")
     finally:
         stopped = deepcube("down", "--home", home)
     assert stopped.stdout == "stopped\n"
@@ -85,7 +87,7 @@ def test_run_without_a_name_lists_the_use_cases() -> None:
     assert "drought" in deepcube("run").stdout
 
 
-@pytest.mark.parametrize("arguments", [[], ["up"], ["down"], ["status"], ["env"], ["run"]])
+@pytest.mark.parametrize("arguments", [[], ["up"], ["down"], ["status"], ["env"], ["open"], ["run"]])
 def test_help_helps(arguments: list[str]) -> None:
     result = deepcube(*arguments, "--help")
     assert result.returncode == 0
