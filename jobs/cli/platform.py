@@ -15,7 +15,6 @@ from deepcube.embedded import Home, Running, default_home
 from deepcube.embedded import down as stop_server
 from deepcube.embedded import find as find_server
 from deepcube.embedded import up as start_server
-from deepcube.embedded.console.session import one_time_url
 from jobs.cli.errors import PlatformError
 
 _NOT_RUNNING = 3  # as init scripts have it
@@ -114,6 +113,8 @@ def open_console(home: Path | None, print_only: bool) -> None:
     root = resolve_home(home)
     if find_server(root) is None:
         raise PlatformError(f"no server runs for {root}; start it with `deepcube up`")
+    from deepcube.embedded.console.session import one_time_url  # the console is heavy, the other commands are not
+
     address = one_time_url(Home(root))
     if print_only or not webbrowser.open(address):
         click.echo(address)
