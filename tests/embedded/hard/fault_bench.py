@@ -113,7 +113,7 @@ class Bench:
                 process.kill()
         return lines
 
-    def client(self, function: str, seconds: float = 60.0, **arguments: Any) -> Outcome:
+    def client(self, function: str, seconds: float = 120.0, **arguments: Any) -> Outcome:
         """Run a function of ``fault_client`` in a client process and wait for it."""
         return self.begin(function, **arguments).outcome(seconds)
 
@@ -123,7 +123,7 @@ class Bench:
         environment: Mapping[str, str] = running.environment() if running else {}
         return self.clients.spawn(f"fault_client:{function}", environment, **arguments)
 
-    def must(self, function: str, seconds: float = 60.0, **arguments: Any) -> Any:
+    def must(self, function: str, seconds: float = 120.0, **arguments: Any) -> Any:
         """Run a function of ``fault_client`` that must come back, and return what it returned."""
         outcome = self.client(function, seconds, **arguments)
         assert outcome.acknowledged, f"{function}({arguments}) failed: {outcome}{self.tail()}"

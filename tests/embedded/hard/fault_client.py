@@ -26,6 +26,7 @@ import pyarrow.pandas_compat
 _real_sleep = time.sleep
 _LONGEST_SLEEP = 0.05
 _AGREE_SECONDS = 20.0
+_POLLS = 1000  # the client counts its waits in seconds, and these are short here
 
 # The client imports some of these at first use; a forked one has them at once.
 LOADED = (confluent_kafka.admin, hsfs.engine.python, hsfs.feature_group, hsml.model, pyarrow.pandas_compat)
@@ -426,7 +427,7 @@ def _register_deploy() -> None:
         )
 
     def start(project: Any, name: str) -> None:
-        project.get_model_serving().get_deployment(name).start(await_running=60)
+        project.get_model_serving().get_deployment(name).start(await_running=_POLLS)
 
     def finish(name: str) -> Callable[[Any], None]:
         def run(project: Any) -> None:
@@ -449,8 +450,8 @@ def _register_deploy() -> None:
 
     def stop(project: Any) -> None:
         deployment = project.get_model_serving().get_deployment("deploystart")
-        deployment.stop(await_stopped=60)
-        deployment.start(await_running=60)
+        deployment.stop(await_stopped=_POLLS)
+        deployment.start(await_running=_POLLS)
 
     SCENES["deploystart"] = Scene(
         make, lambda project: start(project, "deploystart"), lambda project: _answer(project, "deploystart"),

@@ -59,10 +59,10 @@ def stage(bench: Bench, scenes: list[str]) -> dict[str, Reference]:
     """Prepare scenes in one home folder, saved as ``stage``, and run each without a fault."""
     bench.restore_empty()
     with bench.serving():
-        bench.must("prepare", 120, scenes=scenes)
+        bench.must("prepare", scenes=scenes)
     bench.save("stage")
     with bench.serving():
-        without = bench.must("examine", 120, scenes=scenes)
+        without = bench.must("examine", scenes=scenes)
     bench.restore("stage")
     totals: dict[str, int] = {}
     with bench.serving():
@@ -70,7 +70,7 @@ def stage(bench: Bench, scenes: list[str]) -> dict[str, Reference]:
             with bench.control.armed(COUNT):
                 bench.must("act", scene=scene)
                 totals[scene] = bench.control.counter
-        with_act = bench.must("examine", 120, scenes=scenes)
+        with_act = bench.must("examine", scenes=scenes)
     bench.reap()
     for scene in scenes:
         assert without[scene]["state"] != with_act[scene]["state"], f"{scene} must change what a user sees"

@@ -8,6 +8,7 @@ returned, or how it failed, in a file.
 from __future__ import annotations
 
 import atexit
+import faulthandler
 import importlib
 import json
 import os
@@ -159,8 +160,13 @@ class Child:
     def outcome(self, seconds: float = 60.0) -> Outcome:
         """Wait for the end and return how it ended; what does not end is killed."""
         if not self.wait(seconds):
+            self.kill(signal.SIGUSR1)  # has it say where it is
+            self.wait(0.5)
             self.kill()
-            self.wait(GRACE_SECONDS)
+            assert self.wait(GRACE_SECONDS), f"process {self.pid} does not die"
+            return Outcome(
+                error=f"did not end within {seconds} s\n{self.log.read_text()[-3000:]}", signal=signal.SIGKILL
+            )
         assert self._status is not None
         if os.WIFSIGNALED(self._status):
             return Outcome(signal=os.WTERMSIG(self._status))
@@ -177,6 +183,7 @@ def _child(request: dict[str, Any]) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
+    faulthandler.register(signal.SIGUSR1, file=sys.__stderr__, all_threads=True)
     os.environ.update(request["environment"])
     module, name = request["function"].split(":")
     try:
