@@ -1,6 +1,7 @@
 """From a dataset as some convention wrote it to one with dimensions ``(time, y, x)`` and a known CRS."""
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import rioxarray  # noqa: F401  (registers the .rio accessor that finds CF grid 
 import xarray as xr
 
 from deepcube.cubes.errors import MissingCrsError, NotACubeError, TimeAxisError
-from deepcube.cubes.model import WGS84, Grid
+from deepcube.cubes.model import WGS84, Cube, Grid
 from deepcube.cubes.validate import check_dataset
 
 _NAMES = {
@@ -106,6 +107,35 @@ def parse_crs(crs: Any) -> pyproj.CRS:
             f"Found {crs!r} as coordinate reference system; expected a code such as EPSG:3035, WKT or a PROJ string "
             f"({error})."
         ) from error
+
+
+def scaled(cube: Cube, factors: Mapping[str, float]) -> Cube:
+    """Return a cube with some variables multiplied by factors when they are read.
+
+    Parameters
+    ----------
+    cube : Cube
+        The cube.
+    factors : mapping of str to float
+        Factor by variable.
+
+    Returns
+    -------
+    Cube
+        The same cube, still not read.
+
+    Raises
+    ------
+    UnknownVariableError
+        If the cube lacks one of the variables.
+    """
+    for name, factor in factors.items():
+        grid, held = cube.grid_of(name), cube.variables[name].name
+        stored = grid.dataset[held].variable.copy(deep=False)
+        stored.attrs["scale_factor"] = float(factor)
+        dataset = grid.dataset.assign({held: xr.conventions.decode_cf_variable(held, stored)})
+        cube = replace(cube, grids=tuple(replace(g, dataset=dataset) if g is grid else g for g in cube.grids))
+    return cube
 
 
 def is_simulated(attrs: Mapping[Any, Any]) -> bool:

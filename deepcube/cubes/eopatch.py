@@ -54,7 +54,8 @@ def open_eopatch(path: Path, crs: Any = None) -> list[Grid]:
         box = json.loads((path / "bbox.geojson").read_text())
         corners = np.asarray(box["coordinates"][0], dtype=float)
         stated = box.get("crs", {}).get("properties", {}).get("name", "EPSG:4326")
-        times = pd.DatetimeIndex(json.loads((path / "timestamps.json").read_text()))
+        stamps = json.loads((path / "timestamps.json").read_text())
+        times = pd.to_datetime(stamps, utc=True, format="ISO8601").tz_localize(None)
         arrays = {
             file: np.load(file, mmap_mode="r", allow_pickle=False)
             for folder in _DIMS

@@ -1,10 +1,11 @@
 """The one call that opens a cube whatever its format."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
+from deepcube.cubes.conventions import scaled
 from deepcube.cubes.eopatch import is_eopatch, open_eopatch
 from deepcube.cubes.errors import CubeNotFoundError, NotACubeError, TimeAxisError
 from deepcube.cubes.geotiff import SUFFIXES, open_geotiffs
@@ -31,7 +32,9 @@ Source = str | PathLike[str] | Sequence[str | PathLike[str]]
 """A path, or a list of the paths of GeoTIFF files."""
 
 
-def open_cube(source: Source, *, name: str | None = None, crs: Any = None) -> Cube:
+def open_cube(
+    source: Source, *, name: str | None = None, crs: Any = None, scale: Mapping[str, float] | None = None
+) -> Cube:
     """Open a data cube lazily; no values are read until they are asked for.
 
     The format is told from the content, not from the name.
@@ -46,6 +49,9 @@ def open_cube(source: Source, *, name: str | None = None, crs: Any = None) -> Cu
         :func:`deepcube.cubes.model.slug`.
     crs : any that pyproj understands, optional
         Coordinate reference system, for files that state none or a wrong one.
+    scale : mapping of str to float, optional
+        Factor from stored to physical values by variable, for files that do not state it (those that do are scaled
+        already), such as ``{"ndvi": 1e-4}``.
 
     Returns
     -------
@@ -60,6 +66,8 @@ def open_cube(source: Source, *, name: str | None = None, crs: Any = None) -> Cu
         If what is there is no cube.
     TimeAxisError
         If no variable varies in time, or times are unreadable, unsorted or duplicated.
+    UnknownVariableError
+        If a variable to scale does not exist.
     MissingCrsError
         If the given CRS is not one.
     """
@@ -75,7 +83,7 @@ def open_cube(source: Source, *, name: str | None = None, crs: Any = None) -> Cu
         found = ", ".join(f"{v}{data.dims}" for grid in grids for v, data in grid.dataset.data_vars.items())
         raise TimeAxisError(f"{paths[0]} has no time axis; found {found}. A cube needs a variable that varies in time.")
     where = str(paths[0]) if isinstance(source, str | PathLike) else ", ".join(map(fspath, paths))
-    return Cube(title, tuple(grids), where, simulated)
+    return scaled(Cube(title, tuple(grids), where, simulated), scale or {})
 
 
 def _open(paths: list[Path], title: str, crs: Any) -> tuple[list[Grid], bool]:

@@ -153,7 +153,7 @@ def open_source(source: str) -> NdviSource:
     steps = _steps(grid.times)
     split = time_split(steps.times)
     cell_id, level = pixel_cells(*grid.longitude_latitude())
-    scale = _survey(cube, grid, inputs, masks)
+    scale = _survey(cube, grid, inputs, masks, split.train_end)
     return NdviSource(cube, grid, inputs, masks, scale, steps, split, cell_id, level)
 
 
@@ -218,32 +218,38 @@ def _scaled(stored: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     return np.where((stored >= low) & (stored <= high), stored * scale, np.nan)
 
 
-def _survey(cube: Cube, grid: Grid, inputs: tuple[str, ...], masks: tuple[str, ...]) -> float:
-    """Read the whole cube once; return the scale of NDVI and refuse a cube without valid values.
+def _survey(cube: Cube, grid: Grid, inputs: tuple[str, ...], masks: tuple[str, ...], train_end: pd.Timestamp) -> float:
+    """Read the whole cube once; return the scale of NDVI and refuse a cube that no climatology can be fitted on.
 
     Raises
     ------
     ScaleError
         If values fit neither NDVI from -1 to 1 nor NDVI times 10,000.
     NoValidDataError
-        If everything is a gap.
+        If everything is a gap, or everything in the training period.
     """
+    name, training = " and ".join(inputs), np.asarray(grid.times < train_end)
     low, high = np.inf, -np.inf
     count = {1.0: 0, _SCALE: 0}
     for rows in _row_blocks(grid):
         values = _read(cube, inputs, masks, 1.0, rows)
         for scale in count:
-            count[scale] += int(np.isfinite(_scaled(values, scale)).sum())
+            count[scale] += int(np.isfinite(_scaled(values[training], scale)).sum())
         if np.isfinite(values).any():
             low, high = min(low, float(np.nanmin(values))), max(high, float(np.nanmax(values)))
-    name = " and ".join(inputs)
-    check_valid(count[1.0], name, f"Cube {cube.name!r}")
+    check_valid(int(low <= high), name, f"Cube {cube.name!r}")
+    scale = _scale(low, high, f"{name} of cube {cube.name!r}")
+    check_valid(count[scale], name, f"The training period of cube {cube.name!r}, up to {train_end:%Y-%m-%d},")
+    return scale
+
+
+def _scale(low: float, high: float, what: str) -> float:
+    """Tell stored NDVI from NDVI times 10,000 by its range."""
     if low >= -1 and high <= 1:
         return 1.0
     if high > _SCALED_RANGE[1] or high <= 100:
         raise ScaleError(
-            f"{name} of cube {cube.name!r} ranges from {low:g} to {high:g}; expected NDVI from -1 to 1, or times "
-            "10,000 as in MODIS products. Write the scale factor into the file."
+            f"{what} ranges from {low:g} to {high:g}; expected NDVI from -1 to 1, or times 10,000 as in MODIS "
+            "products. Write the scale factor into the file."
         )
-    check_valid(count[_SCALE], name, f"Cube {cube.name!r}")
     return _SCALE

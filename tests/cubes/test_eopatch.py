@@ -35,6 +35,13 @@ def test_features_of_different_size_are_refused(eopatch: Path) -> None:
         open_cube(eopatch)
 
 
+def test_times_are_utc(eopatch: Path) -> None:
+    stamps = ["2020-01-01T10:00:00+02:00", "2020-01-06T10:00:00Z", "2020-01-11"]
+    (eopatch / "timestamps.json").write_text(json.dumps(stamps))
+    times = open_cube(eopatch).grids[0].times
+    assert times.tz is None and times.strftime("%dT%H").tolist() == ["01T08", "06T10", "11T00"]
+
+
 def test_duplicate_timestamps_are_refused(eopatch: Path) -> None:
     (eopatch / "timestamps.json").write_text(json.dumps(["2020-01-01", "2020-01-01", "2020-01-11"]))
     with pytest.raises(TimeAxisError, match=r"more than once \(2020-01-01\)"):

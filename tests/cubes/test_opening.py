@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -54,6 +55,16 @@ def test_name_can_be_given(dataset: xr.Dataset, tmp_path: Path) -> None:
     dataset.to_netcdf(tmp_path / "a.nc")
     assert open_cube(tmp_path / "a.nc", name="Lower Jubba!").name == "lower_jubba"
     assert open_cube(tmp_path / "a.nc").renamed("B").name == "b"
+
+
+def test_scale_can_be_given(dataset: xr.Dataset, tmp_path: Path) -> None:
+    dataset.to_netcdf(tmp_path / "a.nc")
+    plain, scaled = open_cube(tmp_path / "a.nc"), open_cube(tmp_path / "a.nc", scale={"ndvi": 1e-4})
+    np.testing.assert_allclose(scaled["ndvi"].to_numpy(), plain["ndvi"].to_numpy() * 1e-4)
+    np.testing.assert_array_equal(scaled["nobs"].to_numpy(), plain["nobs"].to_numpy())
+    assert scaled.variables == plain.variables
+    with pytest.raises(UnknownVariableError, match="no variable 'evi'"):
+        open_cube(tmp_path / "a.nc", scale={"evi": 1e-4})
 
 
 def test_every_error_is_a_cube_error() -> None:

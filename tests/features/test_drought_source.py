@@ -128,6 +128,8 @@ def broken(data: xr.Dataset, how: str) -> xr.Dataset:
         return data.rename(NDVI="albedo").assign(emissivity=data["NDVI"])
     if how == "all gaps":
         return data.assign(NDVI=data["NDVI"] * np.nan)
+    if how == "late":
+        return data.assign(NDVI=data["NDVI"].where(data["time"] > np.datetime64("2005-06-01")))
     if how == "percent":
         return data.assign(NDVI=data["NDVI"] * 100)
     if how == "counts":
@@ -145,6 +147,7 @@ def broken(data: xr.Dataset, how: str) -> xr.Dataset:
     [
         ("no ndvi", UnknownVariableError, r"has albedo, emissivity; expected a variable NDVI"),
         ("all gaps", NoValidDataError, r"no valid value of NDVI"),
+        ("late", NoValidDataError, r"training period of cube 'bad', up to 2004-12-11, has no valid value of NDVI"),
         ("percent", ScaleError, r"ranges from .* expected NDVI from -1 to 1"),
         ("counts", ScaleError, r"Write the scale factor"),
         ("unsorted", TimeAxisError, r"2001-01-17 at position 0 comes before 2001-01-01"),
