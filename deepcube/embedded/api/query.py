@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from deepcube.embedded.errors import ApiError
 from deepcube.embedded.query import sql
+from deepcube.embedded.query.compose import compose
 from deepcube.embedded.query.plans import make_plan
-from deepcube.embedded.query.resolve import Query, resolve
+from deepcube.embedded.query.resolve import Query
 from deepcube.embedded.routing import Call, Json, Routes
 
 routes = Routes("/project/{project_id:int}/featurestores/query")
@@ -14,7 +15,7 @@ routes = Routes("/project/{project_id:int}/featurestores/query")
 @routes.put()
 def construct(call: Call) -> Json:
     """Check a query and return it as SQL, and as a plan for the query service."""
-    query = resolve(call.platform, call.project, call.document)
+    query = compose(call.platform, call.project, call.document)
     payload, signature = make_plan(call.platform, call.project, call.document)
     text = sql.offline_sql(query)
     return {
@@ -22,6 +23,7 @@ def construct(call: Call) -> Json:
         "queryOnline": _online(query),
         "pitQuery": text if query.point_in_time else None,
         "pitQueryAsof": text if query.point_in_time else None,
+        "spineApplied": call.document.get("spine") is not None,
         "hqsPayload": payload,
         "hqsPayloadSignature": signature,
         "onDemandFeatureGroups": [],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,9 +16,50 @@ BATCH_ROWS = 65_536
 _MEMORY_SHARE = 0.4
 
 
+class QueryEngine:
+    """One database in memory for all queries of a server, so that they share one bound on memory.
+
+    It reads no file, loads no extension and keeps its settings; what does not fit is spilled into the home folder.
+    Tables that one query is handed are not seen by another.
+
+    Parameters
+    ----------
+    platform : Platform
+        The platform.
+    """
+
+    def __init__(self, platform: Platform) -> None:
+        self._folder = platform.home.run / "spill"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True)
+        limit = int(psutil.virtual_memory().total * _MEMORY_SHARE)
+        self._database = duckdb.connect(
+            ":memory:",
+            config={
+                "memory_limit": f"{limit // 2**20}MiB",
+                "temp_directory": str(self._folder),
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "allow_community_extensions": "false",
+                "python_enable_replacements": "false",
+            },
+        )
+        self._database.execute("SET enable_external_access = false")
+        self._database.execute("SET lock_configuration = true")
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of its own."""
+        return self._database.cursor()
+
+    def close(self) -> None:
+        """End what is under way and free the memory."""
+        self._database.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
 @contextmanager
 def connect(platform: Platform) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database in memory that reads no file, loads no extension and spills into the home folder.
+    """Give a connection for one query.
 
     Parameters
     ----------
@@ -29,29 +71,10 @@ def connect(platform: Platform) -> Iterator[duckdb.DuckDBPyConnection]:
     ApiError
         400 if a query fails; the message is DuckDB's.
     """
-    folder = platform.home.run / "spill"
-    folder.mkdir(exist_ok=True)
-    limit = int(psutil.virtual_memory().total * _MEMORY_SHARE)
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": f"{limit // 2**20}MiB",
-            "temp_directory": str(folder),
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "allow_community_extensions": "false",
-            "python_enable_replacements": "false",
-        },
-    )
+    cursor = platform.service(QueryEngine).cursor()
     try:
-        connection.execute("SET enable_external_access = false")
-        yield connection
+        yield cursor
     except duckdb.Error as error:
         raise bad_request(f"the query cannot be run: {error}", QUERY_FAILED) from error
     finally:
-        connection.close()
-
-
-def lock(connection: duckdb.DuckDBPyConnection) -> None:
-    """Keep what runs from here on from changing the settings."""
-    connection.execute("SET lock_configuration = true")
+        cursor.close()

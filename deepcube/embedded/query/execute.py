@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.query import sql
-from deepcube.embedded.query.engine import BATCH_ROWS, connect, lock
+from deepcube.embedded.query.engine import BATCH_ROWS, connect
 from deepcube.embedded.query.frames import Frames
 from deepcube.embedded.query.resolve import Query
 from deepcube.embedded.query.tables import attach
@@ -51,7 +51,6 @@ def run(platform: Platform, query: Query) -> pa.RecordBatchReader:
 def _batches(platform: Platform, query: Query) -> Generator[pa.Schema | pa.RecordBatch]:
     """Yield the schema of the result, then its batches."""
     with connect(platform) as connection:
-        lock(connection)
         rows = (_point_in_time if query.point_in_time else _plain)(connection, platform, query)
         with closing(rows):
             yield from rows

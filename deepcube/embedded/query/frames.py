@@ -11,20 +11,17 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from deepcube.embedded.errors import QUERY_FAILED, ApiError, bad_request
-from deepcube.embedded.query import sql
-from deepcube.embedded.query.pit import NONE, Integers, Matcher, instants
+from deepcube.embedded.query import predicates, sql
+from deepcube.embedded.query.pit import NONE, Integers, Matcher, instants, integers
+from deepcube.embedded.query.predicates import Column, Predicate, conjuncts, sources
 from deepcube.embedded.query.resolve import (
     CROSS,
     FULL,
     INNER,
     RIGHT,
     SEMI,
-    Column,
-    Combination,
-    Condition,
     Join,
     Node,
-    Predicate,
     Query,
     Source,
 )
@@ -122,7 +119,9 @@ class Frames:
             join.node.source.alias: self._load(join.node).read_all().combine_chunks() for join in query.root.all_joins
         }
         self._matchers = {
-            join.node.source.alias: self._matcher(join) for join in query.root.all_joins if join.as_of is not None
+            join.node.source.alias: self._matcher(join)
+            for join in query.root.all_joins
+            if join.as_of is not None and not join.skipped
         }
         root = self._load(query.root)
         self._root_schema, self._root = root.schema, root
@@ -130,17 +129,17 @@ class Frames:
 
     def _split(self, predicate: Predicate | None) -> tuple[list[Predicate], list[Predicate]]:
         """Part the root's filter into what can be checked before the joins and what only after them."""
-        parts = _conjuncts(predicate)
+        parts = conjuncts(predicate)
         alias = self._query.root.source.alias
-        before = [part for part in parts if not self._at_once and _sources(part) == {alias}]
+        before = [part for part in parts if not self._at_once and sources(part) == {alias}]
         return before, [part for part in parts if part not in before]
 
     def _load(self, node: Node) -> pa.RecordBatchReader:
         """Read the needed columns of a source, with its own filter."""
         alias = node.source.alias
-        filters = self._before if node is self._query.root else _conjuncts(node.filter)
+        filters = self._before if node is self._query.root else conjuncts(node.filter)
         for part in filters:
-            if _sources(part) != {alias}:
+            if sources(part) != {alias}:
                 raise bad_request(
                     f"in a point-in-time join, the filter of feature group {node.source.group.name!r} may name only "
                     "its own features; put the rest into a filter of the whole query",
@@ -150,6 +149,8 @@ class Frames:
         text = f"SELECT {columns} FROM {sql.DUCKDB.name(alias)}"
         if filters:
             text += " WHERE " + " AND ".join(sql.predicate(part, sql.DUCKDB) for part in filters)
+        if any(join.skipped and join.node is node for join in self._query.root.all_joins):
+            text += " LIMIT 0"
         # A cursor of its own, since the root is read while joins use the connection.
         cursor = self._connection.cursor()
         self._attach(cursor, node.source)
@@ -189,7 +190,9 @@ class Frames:
 
     def _filter(self, frame: _Frame, parts: list[Predicate]) -> None:
         """Keep the rows for which conditions over several sources hold."""
-        columns = sorted({column for part in parts for column in _columns(part)}, key=lambda c: (c.source, c.name))
+        columns = sorted(
+            {column for part in parts for column in predicates.columns(part)}, key=lambda c: (c.source, c.name)
+        )
         names = {column: f"c{number}" for number, column in enumerate(columns)}
         table = pa.table([frame.column(column) for column in columns], names=list(names.values()))
         table = table.append_column("row", pa.array(np.arange(frame.rows)))
@@ -203,7 +206,9 @@ class Frames:
         """Join one source, and what is joined to it, to a frame; rows without a match are kept."""
         alias = join.node.source.alias
         frame.origins[alias] = np.arange(frame.rows)
-        if join.as_of is not None:
+        if join.skipped:
+            frame.positions[alias] = np.full(frame.rows, NONE, dtype=np.int64)
+        elif join.as_of is not None:
             frame.positions[alias] = self._match(frame, join)
         else:
             left, right = self._pairs(frame, join)
@@ -234,9 +239,21 @@ class Frames:
         assert join.as_of is not None
         times = instants(frame.column(join.as_of), join.as_of.kind, _native(join))
         try:
-            return self._matchers[join.node.source.alias].match(keys, times)
+            found = self._matchers[join.node.source.alias].match(keys, times)
         except pa.ArrowInvalid as error:
             raise _unlike(join, error) from None
+        return found if join.max_age_ms is None else self._fresh(join, found, times)
+
+    def _fresh(self, join: Join, found: Integers, times: pa.Array) -> Integers:
+        """Take away matches that are too old."""
+        time = join.node.source.event_time
+        assert time is not None and join.max_age_ms is not None
+        values = _one(self._tables[join.node.source.alias].column(time.name))
+        if len(values) == 0:
+            return found
+        own = integers(instants(values, time.kind, _native(join)))
+        limit = join.max_age_ms * (1 if _native(join) else 1000)
+        return np.where(integers(times) - own[np.maximum(found, 0)] > limit, NONE, found)
 
     def _matcher(self, join: Join) -> Matcher:
         """Prepare a source for matching; where rows tie, all of its features are read to tell them apart."""
@@ -312,33 +329,11 @@ def _one(values: pa.ChunkedArray | pa.Array) -> pa.Array:
     return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
 
 
-def _conjuncts(predicate: Predicate | None) -> list[Predicate]:
-    """Part a filter into conditions that must all hold."""
-    if predicate is None:
-        return []
-    if isinstance(predicate, Combination) and predicate.operator == "AND":
-        return [part for piece in predicate.parts for part in _conjuncts(piece)]
-    return [predicate]
-
-
-def _columns(predicate: Predicate) -> set[Column]:
-    """Return the columns that a filter names."""
-    if isinstance(predicate, Combination):
-        return {column for part in predicate.parts for column in _columns(part)}
-    assert isinstance(predicate, Condition)
-    return {predicate.column} | ({predicate.value} if isinstance(predicate.value, Column) else set())
-
-
-def _sources(predicate: Predicate) -> set[str]:
-    """Return the aliases of the sources that a filter names."""
-    return {column.source for column in _columns(predicate)}
-
-
 def _needed(query: Query) -> dict[str, list[str]]:
     """Return, for each source, the columns that the query touches."""
     columns = [output.column for output in query.outputs]
     for node in query.root.walk():
-        columns += sorted(_columns(node.filter), key=lambda c: c.name) if node.filter is not None else []
+        columns += sorted(predicates.columns(node.filter), key=lambda c: c.name) if node.filter is not None else []
     for join in query.root.all_joins:
         columns += [column for pair in join.keys for column in pair]
         columns += [column for column in (join.as_of, join.node.source.event_time) if column is not None]

@@ -42,7 +42,7 @@ class Matcher:
     def __init__(self, keys: list[pa.Array], times: pa.Array, ranking: pa.Table | None = None) -> None:
         rows = np.flatnonzero(_valid([*keys, times]))
         self._encoder = _Encoder([key.take(pa.array(rows)) for key in keys])
-        codes, instants = self._encoder.codes, _integers(times)[rows]
+        codes, instants = self._encoder.codes, integers(times)[rows]
         self._clock = _Clock(instants, int(codes.max(initial=0)) + 1)
         combined = self._clock.combine(codes, instants)
         order = np.argsort(combined, kind="stable")
@@ -69,7 +69,7 @@ class Matcher:
         codes = self._encoder.encode(keys)
         valid = _valid([*keys, times]) & (codes >= 0)
         rows = slice(None) if valid.all() else np.flatnonzero(valid)
-        wanted = self._clock.combine(codes[rows], _integers(times)[rows])
+        wanted = self._clock.combine(codes[rows], integers(times)[rows])
         order = np.argsort(wanted)  # sorted searches stay in cache
         at = np.empty(len(wanted), dtype=np.int64)
         at[order] = np.searchsorted(self._sorted, wanted[order], side="right") - 1
@@ -126,7 +126,7 @@ class _Column:
         self._distinct: pa.Array | None = None
         self._lowest = 0
         if pa.types.is_integer(values.type) and len(values):
-            numbers = _integers(values)
+            numbers = integers(values)
             self._lowest, highest = int(numbers.min()), int(numbers.max())
             self.size = highest - self._lowest + 1
             if self.size <= _DENSE:
@@ -137,12 +137,12 @@ class _Column:
     def encode(self, values: pa.Array) -> Integers:
         """Return the number of each value, -1 for one that was not seen."""
         if self._distinct is None:
-            numbers = _integers(values) - self._lowest
+            numbers = integers(values) - self._lowest
             outside = (numbers < 0) | (numbers >= self.size)
             return np.where(outside, NONE, numbers) if outside.any() else numbers
         if values.type != self._distinct.type:
             values = values.cast(self._distinct.type)
-        return _integers(pc.index_in(values, value_set=self._distinct), NONE)
+        return integers(pc.index_in(values, value_set=self._distinct), NONE)
 
 
 class _Clock:
@@ -199,7 +199,7 @@ def _ranks(table: pa.Table) -> Integers:
     plain = pa.table(columns, names=[str(i) for i in range(len(columns))])
     order = pc.sort_indices(plain, sort_keys=[(n, "ascending", "at_start") for n in plain.column_names])
     rank = np.empty(len(order), dtype=np.int64)
-    rank[_integers(order)] = np.arange(len(order))
+    rank[integers(order)] = np.arange(len(order))
     return rank
 
 
@@ -249,7 +249,7 @@ def _valid(columns: list[pa.Array]) -> npt.NDArray[np.bool_]:
     return valid
 
 
-def _integers(column: pa.Array, missing: int = 0) -> Integers:
+def integers(column: pa.Array, missing: int = 0) -> Integers:
     """Return a column of whole numbers as an array, with a number for missing values."""
     filled = column.fill_null(missing) if column.null_count else column
     return filled.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)

@@ -11,15 +11,15 @@ The rules that Hopsworks leaves open are decided here, once, for every engine:
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import QUERY_FAILED, bad_request
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.query.literals import parse
+from deepcube.embedded.query.predicates import Column, Predicate, logic
 from deepcube.embedded.store import groups
 
 Json = dict[str, Any]
@@ -36,25 +36,6 @@ _TYPES = {
     "LEFT_SEMI_JOIN": SEMI,
 }
 MAX_JOINS = 64
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of one source.
-
-    Attributes
-    ----------
-    source : str
-        Alias of the source.
-    name : str
-        Name in the source.
-    kind : str
-        Feature type.
-    """
-
-    source: str
-    name: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -77,26 +58,6 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One comparison: a column with a value, a list of values, another column, or None."""
-
-    column: Column
-    operator: str
-    value: Any
-
-
-@dataclass(frozen=True)
-class Combination:
-    """Conditions joined by ``AND`` or ``OR``."""
-
-    operator: str
-    parts: tuple[Condition | Combination, ...]
-
-
-Predicate = Condition | Combination
-
-
-@dataclass(frozen=True)
 class Source:
     """A feature group in a query.
 
@@ -110,6 +71,8 @@ class Source:
         Project that owns it.
     since_ms, until_ms : int or None
         Only what changed after, or the state at, these times (milliseconds since the epoch).
+    file : Path or None
+        Parquet file with the rows, where they are the caller's and not those of a feature group.
     """
 
     alias: str
@@ -117,6 +80,7 @@ class Source:
     project: Project
     since_ms: int | None = None
     until_ms: int | None = None
+    file: Path | None = None
 
     @property
     def body(self) -> Json:
@@ -153,6 +117,10 @@ class Join:
         Put before the names of the joined query's features.
     as_of : Column or None
         Event time of the rows that the join is a point-in-time join for; None for an ordinary join.
+    max_age_ms : int or None
+        How much older than that time a match may be.
+    skipped : bool
+        Whether nothing can be matched, since the keys are not known.
     """
 
     node: Node
@@ -160,6 +128,8 @@ class Join:
     keys: tuple[tuple[Column, Column], ...]
     prefix: str
     as_of: Column | None
+    max_age_ms: int | None = None
+    skipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,6 +220,13 @@ class _Scope:
 
 def resolve(platform: Platform, project: Project, document: Json) -> Query:
     """Check a query document and turn it into a tree.
+
+    Parameters
+    ----------
+    platform, project : Platform, Project
+        Who asks.
+    document : dict
+        The client's query.
 
     Raises
     ------
@@ -380,77 +357,3 @@ def _time(value: Any) -> int | None:
     if not isinstance(value, int):
         raise bad_request(f"a time of time travel must be milliseconds since the epoch, found {value!r}", QUERY_FAILED)
     return value
-
-
-_OPERATORS = {
-    "GREATER_THAN_OR_EQUAL": ">=",
-    "GREATER_THAN": ">",
-    "NOT_EQUALS": "<>",
-    "EQUALS": "=",
-    "LESS_THAN_OR_EQUAL": "<=",
-    "LESS_THAN": "<",
-    "IN": "IN",
-    "LIKE": "LIKE",
-}
-
-
-def logic(document: Json | None, locate: Callable[[Json], Column]) -> Predicate | None:
-    """Turn a filter document into a predicate.
-
-    Parameters
-    ----------
-    document : dict or None
-        A ``Filter`` or ``Logic`` of the client.
-    locate : callable
-        Returns the column that a feature of the filter means.
-    """
-    if not document:
-        return None
-    if document.get("condition"):
-        return _condition(document, locate)
-    parts = [
-        logic(document[side], locate)
-        for side in ("leftFilter", "leftLogic", "rightFilter", "rightLogic")
-        if document.get(side)
-    ]
-    found = tuple(part for part in parts if part is not None)
-    if len(found) < 2:
-        return found[0] if found else None
-    return Combination("OR" if document.get("type") == "OR" else "AND", found)
-
-
-def _condition(document: Json, locate: Callable[[Json], Column]) -> Condition:
-    operator = _OPERATORS.get(document["condition"])
-    if operator is None:
-        raise bad_request(f"unknown comparison {document['condition']!r}; there are {', '.join(_OPERATORS)}")
-    column, value = locate(document.get("feature") or {}), document.get("value")
-    return Condition(column, operator, _operand(value, column, operator, locate))
-
-
-def _operand(value: Any, column: Column, operator: str, locate: Callable[[Json], Column]) -> Any:
-    if value is None:
-        if operator not in ("=", "<>"):
-            raise bad_request(f"feature {column.name!r} can only be compared with None by == and !=")
-        return None
-    if operator == "IN":
-        try:
-            listed = json.loads(value) if isinstance(value, str) else value
-        except ValueError:
-            listed = value
-        listed = listed if isinstance(listed, list) else [listed]
-        return tuple(None if item is None else parse(item, column.kind, column.name) for item in listed)
-    other = _as_feature(value)
-    if other is not None:
-        return locate(other)
-    return parse(value, "string" if operator == "LIKE" else column.kind, column.name)
-
-
-def _as_feature(value: Any) -> Json | None:
-    """Return the feature that a filter compares with, where the client sent one as text."""
-    if not (isinstance(value, str) and value.startswith("{") and '"featureGroupId"' in value):
-        return None
-    try:
-        document = json.loads(value)
-    except ValueError:
-        return None
-    return document if isinstance(document, dict) and "name" in document else None

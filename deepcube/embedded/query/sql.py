@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from deepcube.embedded.errors import QUERY_FAILED, bad_request
 from deepcube.embedded.query import literals
+from deepcube.embedded.query.predicates import Column, Combination, Condition, Predicate, conjuncts, sources
 from deepcube.embedded.query.resolve import (
     CROSS,
     FULL,
+    INNER,
+    RIGHT,
     SEMI,
-    Column,
-    Combination,
-    Condition,
     Join,
     Node,
-    Predicate,
     Query,
     Source,
 )
@@ -120,14 +119,22 @@ def _from(node: Node) -> str:
 
 def _join(join: Join) -> str:
     alias = DUCKDB.name(join.node.source.alias)
-    below = f"{alias}"
-    if join.node.filter is not None:
-        below = f"(SELECT * FROM {alias} WHERE {predicate(join.node.filter, DUCKDB)}) AS {alias}"
+    own = [part for part in conjuncts(join.node.filter) if sources(part) == {join.node.source.alias}]
+    wider = [part for part in conjuncts(join.node.filter) if part not in own]
+    below = alias
+    if own:
+        below = f"(SELECT * FROM {alias} WHERE {' AND '.join(predicate(part, DUCKDB) for part in own)}) AS {alias}"
     nested = "".join(_join(inner) for inner in join.node.joins)
-    keys = [f"{DUCKDB.column(left)} = {DUCKDB.column(right)}" for left, right in join.keys]
-    if join.kind == CROSS:
+    if join.kind == CROSS and not wider:
         return f"\nCROSS JOIN {_grouped(below, nested)}"
-    kind = {FULL: "FULL OUTER", SEMI: "SEMI"}.get(join.kind, join.kind)
+    if wider and join.kind in (RIGHT, FULL):
+        raise bad_request(
+            f"the filter of a query that is joined by a {join.kind} join may name only its own feature group's features",
+            QUERY_FAILED,
+        )
+    keys = [f"{DUCKDB.column(left)} = {DUCKDB.column(right)}" for left, right in join.keys]
+    keys += [predicate(part, DUCKDB) for part in wider] + (["FALSE"] if join.skipped else [])
+    kind = {FULL: "FULL OUTER", SEMI: "SEMI", CROSS: INNER}.get(join.kind, join.kind)
     time = join.node.source.event_time
     if join.as_of is None or time is None:
         return f"\n{kind} JOIN {_grouped(below, nested)} ON {' AND '.join(keys)}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
 from deepcube.embedded.errors import QUERY_FAILED, bad_request, unsupported
@@ -14,6 +16,7 @@ from deepcube.embedded.query.resolve import Source
 from deepcube.embedded.query.sql import DUCKDB
 from deepcube.embedded.store import groups
 
+MAX_FILE_ROWS = 1_000_000
 _CHANGE = "_change_type"
 _COMMIT = "_commit_version"
 
@@ -35,7 +38,7 @@ def attach(connection: duckdb.DuckDBPyConnection, platform: Platform, source: So
     ApiError
         400 if there was no commit at the time asked for, 501 if the group has no rows of its own.
     """
-    if groups.is_external(source.body):
+    if source.file is None and groups.is_external(source.body):
         kind = "a spine group" if source.body.get("spine") else "an external feature group"
         raise unsupported(f"reading {kind}", "its rows are not in this platform; insert them into a feature group")
     raw = f"{source.alias}_rows"
@@ -57,6 +60,8 @@ def _column(feature: dict[str, Any], present: bool) -> str:
 
 
 def _rows(platform: Platform, source: Source) -> Any:
+    if source.file is not None:
+        return _file_rows(source.file, groups.arrow_schema(source.body))
     table = groups.delta_table(platform, source.project, source.group)
     if table is None:
         return groups.arrow_schema(source.body).empty_table()
@@ -65,6 +70,17 @@ def _rows(platform: Platform, source: Source) -> Any:
     if source.until_ms is not None:
         table.load_as_version(_version_at(table, source))
     return table.to_pyarrow_dataset()
+
+
+def _file_rows(file: Path, schema: pa.Schema) -> pa.Table:
+    """Read the caller's rows, which must be what the call says that they are."""
+    try:
+        if pq.read_metadata(file).num_rows > MAX_FILE_ROWS:
+            raise bad_request(f"the rows of a query can be at most {MAX_FILE_ROWS}; read in parts", QUERY_FAILED)
+        table = pq.read_table(file, columns=schema.names)
+        return table.select(schema.names).cast(schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError, ValueError, OSError) as error:
+        raise bad_request(f"the rows of the query cannot be read: {error}", QUERY_FAILED) from None
 
 
 def _history(table: DeltaTable) -> list[tuple[int, int]]:

@@ -11,7 +11,8 @@ from typing import Any
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.query.resolve import CROSS, FULL, RIGHT, SEMI, Column, Node, resolve
+from deepcube.embedded.query.predicates import Column
+from deepcube.embedded.query.resolve import CROSS, FULL, RIGHT, SEMI, Node, resolve
 from deepcube.embedded.query.sql import MYSQL, online_table
 from deepcube.embedded.store import groups
 

@@ -23,9 +23,9 @@ from deepcube.embedded.errors import GENERIC_UNSUPPORTED, UNAUTHORIZED, ApiError
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.query import passes
+from deepcube.embedded.query.compose import compose
 from deepcube.embedded.query.execute import run
 from deepcube.embedded.query.plans import read_plan
-from deepcube.embedded.query.resolve import resolve
 from deepcube.embedded.store import datasets, materialize, views
 
 _VERSION = b"5.2.1"
@@ -103,7 +103,7 @@ class _Service(flight.FlightServerBase):
         if "path" in request:
             return self._file(context, request["path"])
         project, document = read_plan(self._platform, request)
-        return run(self._platform, resolve(self._platform, project, document))
+        return run(self._platform, compose(self._platform, project, document))
 
     def _file(self, context: flight.ServerCallContext, path: Any) -> pa.RecordBatchReader:
         """Read a Parquet file of the caller's project."""
@@ -127,7 +127,7 @@ class _Service(flight.FlightServerBase):
         authorize(self._platform, user, Request("POST", f"/project/{project.id}/featurestores/{project.id}/", {}))
         view = views.find_view(self._platform, project, str(request.get("fv_name")), _number(request, "fv_version"))
         dataset = datasets.find_dataset(self._platform, view, _number(request, "tds_version"))
-        query = resolve(self._platform, project, document)
+        query = compose(self._platform, project, document)
         return materialize.write_rows(self._platform, project, view, dataset, query).encode()
 
     def _caller(self, context: flight.ServerCallContext) -> tuple[Project, User]:
