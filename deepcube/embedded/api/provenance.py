@@ -20,6 +20,9 @@ _LINKS = "/provenance/links"
 @routes.get("/serving/{deployment_id:int}" + _LINKS)
 def links(call: Call) -> Json:
     """Return what an artifact was made from, and what was made from it, as many steps away as asked for."""
-    up, down = call.integer("upstreamLvls", 5), call.integer("downstreamLvls", 5)
+    up, down = (
+        call.integer("upstreamLvls", provenance.MAX_LEVELS),
+        call.integer("downstreamLvls", provenance.MAX_LEVELS),
+    )
     artifact = artifact_of(call.platform, call.project, call.path)
     return provenance.links(call.platform, call.project, artifact, up or 0, down or 0)
