@@ -105,8 +105,13 @@ class LayerStack(BackendArray):
         paths = np.array([self.layers[i].path for i in wanted])
         for path in np.unique(paths):
             positions = np.flatnonzero(paths == path)
-            with rasterio.open(path) as file:
-                block[positions] = file.read([self.layers[wanted[i]].band for i in positions], window=window)
+            try:
+                with rasterio.open(path) as file:
+                    block[positions] = file.read([self.layers[wanted[i]].band for i in positions], window=window)
+            except RasterioError as error:
+                raise NotACubeError(
+                    f"{path} cannot be read to its end ({error}). Check that it is complete."
+                ) from error
         block = block[:, rows - top][..., cols - left]
         return block[0] if np.ndim(times) == 0 else block
 
@@ -146,7 +151,7 @@ def open_geotiffs(paths: Sequence[Path], name: str, crs: Any = None) -> tuple[li
         layers += found
     first, raster = next(iter(rasters.items()))
     for path, other in rasters.items():
-        if (other.height, other.width, other.transform, other.crs) != (*_geometry(raster),):
+        if _geometry(other) != _geometry(raster):
             raise NotACubeError(
                 f"{path.name} has grid {_geometry(other)} but {first.name} has {_geometry(raster)}; expected the same "
                 "size, transform and coordinate reference system in every file. Warp them to one grid first."
@@ -156,7 +161,7 @@ def open_geotiffs(paths: Sequence[Path], name: str, crs: Any = None) -> tuple[li
     names = dict.fromkeys(layer.variable for layer in layers)
     arrays = [_variable([layer for layer in layers if layer.variable == v], raster).rename(v) for v in names]
     system = parse_crs(crs) if crs is not None else pyproj.CRS.from_wkt(raster.crs) if raster.crs else None
-    return _grids(arrays, name, system), raster.simulated
+    return _grids(arrays, name, system), any(raster.simulated for raster in rasters.values())
 
 
 def _grids(arrays: Sequence[xr.DataArray], name: str, crs: pyproj.CRS | None) -> list[Grid]:
@@ -196,25 +201,7 @@ def _scan(path: Path, name: str) -> tuple[Raster, list[Layer]]:
 
 
 def _layer(file: Any, path: Path, band: int, name: str) -> Layer:
-    description = file.descriptions[band - 1] or ""
-    of_band, of_file = (
-        [tags[key] for key in _DATE_TAGS if key in tags] for tags in (_lower(file.tags(band)), _lower(file.tags()))
-    )
-    dated = find_date(description)
-    if dated is None:
-        own = next((found for found in map(find_date, of_band) if found), None)
-        shared = next((found for found in map(find_date, [*of_file, path.stem]) if found), None)
-        source = own or shared
-        if source is None:
-            raise TimeAxisError(
-                f"Band {band} of {path.name} has no date: found the description {description!r} and the tags "
-                f"{sorted(_lower({**file.tags(), **file.tags(band)}))}; expected a date such as 2000-02-18 in the band "
-                "name, in a band tag such as 'acquisition_date', or in the name of a file of one date."
-            )
-        stem = find_date(path.stem)
-        of_name = (stem[1] if stem else "") if file.count == 1 else "" if own else f"band_{band}"
-        dated = (source[0], description or of_name)
-    date, label = dated
+    date, label = _date_and_label(file, path, band)
     attrs: dict[str, Any] = {}
     if file.units[band - 1]:
         attrs["units"] = file.units[band - 1]
@@ -224,6 +211,33 @@ def _layer(file: Any, path: Path, band: int, name: str) -> Layer:
         attrs["_FillValue"] = np.dtype(file.dtypes[band - 1]).type(file.nodatavals[band - 1])
     variable = slug(name) if label.lower() in _NO_NAME else label
     return Layer(str(path), band, variable, date, attrs, file.dtypes[band - 1])
+
+
+def _date_and_label(file: Any, path: Path, band: int) -> tuple[pd.Timestamp, str]:
+    """Return the date of a band, and what names its variable; an empty label where nothing does."""
+    description = file.descriptions[band - 1] or ""
+    described = find_date(description)
+    if described:
+        return described
+    band_tags, file_tags = _lower(file.tags(band)), _lower(file.tags())
+    own = _first_date([band_tags[key] for key in _DATE_TAGS if key in band_tags])
+    date = own or _first_date([file_tags[key] for key in _DATE_TAGS if key in file_tags] + [path.stem])
+    if date is None:
+        raise TimeAxisError(
+            f"Band {band} of {path.name} has no date: found the description {description!r} and the tags "
+            f"{sorted(file_tags | band_tags)}; expected a date such as 2000-02-18 in the band name, in a band tag such "
+            "as 'acquisition_date', or in the name of a file of one date."
+        )
+    if description:
+        return date, description
+    if file.count == 1:
+        in_name = find_date(path.stem)
+        return date, in_name[1] if in_name else ""
+    return date, "" if own else f"band_{band}"
+
+
+def _first_date(texts: Sequence[str]) -> pd.Timestamp | None:
+    return next((found[0] for found in map(find_date, texts) if found), None)
 
 
 def _lower(tags: dict[str, str]) -> dict[str, str]:

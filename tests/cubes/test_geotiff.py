@@ -149,6 +149,14 @@ def test_truncated_file_is_refused(write_tiff: WriteTiff) -> None:
         open_cube(path)
 
 
+def test_file_damaged_after_opening_is_refused_on_reading(write_tiff: WriteTiff) -> None:
+    path = write_tiff("n.tif", numbers(2, 64, 64), DATES[:2])
+    cube = open_cube(path)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(NotACubeError, match=r"cannot be read to its end"):
+        cube["n"].to_numpy()
+
+
 def test_missing_crs_says_what_to_do_and_can_be_given(write_tiff: WriteTiff) -> None:
     path = write_tiff("n.tif", numbers(2, 2, 2), DATES[:2], crs=None)
     with pytest.raises(MissingCrsError, match=r"open_cube\(source, crs="):

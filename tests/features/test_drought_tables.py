@@ -195,6 +195,6 @@ def test_tables_have_the_columns_of_their_schemas() -> None:
 
 
 def test_names_are_wanted_without_the_client() -> None:
-    """A deployed predictor reads the names; importing the client takes seconds."""
+    """Importing the client takes seconds that a script without the platform need not wait."""
     code = "import sys, features.drought; sys.exit('hsfs' in sys.modules or 'tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
