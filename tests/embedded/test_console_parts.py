@@ -260,7 +260,13 @@ def test_numbers_sizes_and_times_are_written_for_people() -> None:
     assert when("2026-01-31T10:30:00.000+01:00") == "2026-01-31 09:30:00"
     assert when(1_769_851_800_000) == "2026-01-31 09:30:00"
     assert cell(None) == "null"
-    assert tone("Running") == "good" and tone("FAILED") == "bad" and tone("STARTING") == "busy"
+    assert [tone(state) for state in ("Running", "RUNNING", "FAILED", "KILLED", None)] == [
+        "good",
+        "busy",
+        "bad",
+        "idle",
+        "busy",
+    ]
 
 
 @given(st.text())

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 from deepcube.embedded.console.pages import Page, Pages
+from deepcube.embedded.console.render import duration
 from deepcube.embedded.errors import ApiError
 
 pages = Pages("/{project_id:int}/jobs", "jobs")
@@ -74,7 +75,7 @@ def follow(page: Page) -> Response:
         {
             "logs": {stream: {"text": log.text, "offset": log.offset} for stream, log in logs.items()},
             "state": document.get("state"),
-            "duration": document.get("duration"),
+            "duration": duration(document.get("duration")),
             # The log is complete only if it was read after the end, so the script asks once more.
             "over": _is_over(document),
         }

@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
+# Executions have states in capitals, deployments not: a running execution is under way, a running deployment is well.
 _STATES = {
-    "good": ("FINISHED", "SUCCEEDED", "RUNNING", "SUCCESS"),
-    "bad": ("FAILED", "INITIALIZATION_FAILED", "FRAMEWORK_FAILURE", "APP_MASTER_START_FAILED", "FAILURE"),
-    "idle": ("STOPPED", "KILLED", "CREATED", "NONE"),
+    "good": ("FINISHED", "SUCCEEDED", "Running"),
+    "bad": ("FAILED", "INITIALIZATION_FAILED", "FRAMEWORK_FAILURE", "APP_MASTER_START_FAILED", "Failed"),
+    "idle": ("KILLED", "Stopped", "Created"),
 }
 
 
@@ -89,8 +90,7 @@ def pretty(value: object) -> str:
 
 def tone(state: object) -> str:
     """Return how a state is shown: good, bad, idle or busy."""
-    name = str(state or "").upper()
-    return next((kind for kind, names in _STATES.items() if name in names), "busy")
+    return next((kind for kind, names in _STATES.items() if state in names), "busy")
 
 
 class _Environment(Environment):

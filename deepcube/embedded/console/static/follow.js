@@ -41,6 +41,7 @@ async function follow() {
       const news = await ask();
       failures = 0;
       say(news.state);
+      document.getElementById("duration").textContent = news.duration;
       if (news.over) {
         // The rest of the page (how long it took, why it failed) is the server's to write.
         location.reload();
