@@ -153,6 +153,9 @@ def _check(platform: Platform, project: Project, config: dict[str, Any]) -> None
     config.setdefault("servingTool", "KSERVE")
     config.setdefault("requestedInstances", 1)
     config.setdefault("predictorScalingConfig", {"minInstances": config["requestedInstances"]})
+    if config.get("transformer"):
+        config.setdefault("requestedTransformerInstances", 1)
+        config.setdefault("transformerScalingConfig", {"minInstances": config["requestedTransformerInstances"]})
     for field in ("predictorEnvVars", "transformerEnvVars"):
         parse_variables(config.get(field))
     if config.get("modelName"):

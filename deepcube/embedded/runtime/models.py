@@ -125,6 +125,8 @@ def save(platform: Platform, project: Project, key: str, body: dict[str, Any], c
     name, version, _ = parse_key(key)
     content = {field: body[field] for field in _KEPT if body.get(field) is not None}
     _check(content)
+    if "metrics" in content:
+        content["metrics"] = {name: _finite(value) for name, value in content["metrics"].items()}
     if not platform.files.resolve(project.name, f"Models/{name}/{version}").is_dir():
         raise not_found(f"Models/{name}/{version} does not exist; upload the model's files first", PATH_NOT_FOUND)
     with platform.catalog.transaction():
@@ -191,6 +193,14 @@ def _metric(entity: Entity, name: str) -> float | None:
     except (KeyError, TypeError, ValueError):
         return None
     return None if math.isnan(value) else value
+
+
+def _finite(value: Any) -> Any:
+    """Return a metric as JSON can hold it: what is not finite is no value."""
+    try:
+        return value if math.isfinite(float(value)) else None
+    except (TypeError, ValueError):
+        return value
 
 
 def _check(content: dict[str, Any]) -> None:
