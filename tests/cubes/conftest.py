@@ -12,11 +12,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
-from hypothesis import settings
 from rasterio.transform import from_origin
-
-settings.register_profile("patient", deadline=None)  # a busy machine is no failure
-settings.load_profile("patient")
 
 WriteTiff = Callable[..., Path]
 
