@@ -5,12 +5,11 @@ from __future__ import annotations
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request
 from deepcube.embedded.online import feature_log
-from deepcube.embedded.online.materialize import job_name
 from deepcube.embedded.routing import Call, Json, Routes
 from deepcube.embedded.runtime.builtin import job_document, run_job
 from deepcube.embedded.runtime.jobs import SCHEDULE, find_job
 from deepcube.embedded.runtime.schedules import save_schedule
-from deepcube.embedded.store.groups import STREAM
+from deepcube.embedded.store.groups import STREAM, materialization_job
 from deepcube.embedded.store.views import find_view
 
 _VIEW = "/featureview/{name}/version/{version:int}"
@@ -61,7 +60,7 @@ def _job(call: Call, logging: Entity) -> Entity | None:
     group = feature_log.group_of(call.platform, logging)
     if group.body["type"] != STREAM:
         return None
-    return find_job(call.platform, call.project, job_name(group))
+    return find_job(call.platform, call.project, materialization_job(group))
 
 
 @routes.post("/materialize")

@@ -124,8 +124,6 @@ def delete(platform: Platform, project: Project, view: Entity, transport: str | 
     if transport is None:
         with platform.service(OnlineStore).alone(group.id):
             groups.clear_group(platform, group)
-            if group.body.get("onlineEnabled") or group.body["type"] == groups.STREAM:
-                platform.service(OnlineStore).clear(group)
         return
     if transport not in (REALTIME, JOB):
         raise bad_request(f"transport must be {REALTIME} or {JOB}, found {transport!r}")
@@ -133,7 +131,6 @@ def delete(platform: Platform, project: Project, view: Entity, transport: str | 
     with platform.service(OnlineStore).alone(group.id):
         platform.catalog.remove(logging)
         groups.delete_group(platform, group)
-        platform.service(OnlineStore).drop(group)
     enable(platform, project, view, {"extraLoggingColumns": extra, "transport": transport})
 
 

@@ -48,11 +48,6 @@ Row = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-def job_name(group: Entity) -> str:
-    """Return the name of a feature group's materialisation job, by which the client finds it."""
-    return f"{group.name}_{group.version}_offline_fg_materialization"
-
-
 class Materializer:
     """Writes the logs of stream feature groups to their Delta tables; ``platform.service(Materializer)``.
 
