@@ -21,16 +21,14 @@ class Predict:
 
     WEIGHTS = {"temperature": 0.5, "humidity": -0.25}
 
-    def predict(self, inputs):
-        rows = inputs.get("instances", inputs) if isinstance(inputs, dict) else inputs
-        predictions = [sum(self.WEIGHTS[name] * row[name] for name in self.WEIGHTS) for row in rows]
-        if not (isinstance(inputs, dict) and inputs.get("explain")):
-            return {"predictions": predictions}
-        explanations = [
-            {"attributions": {name: self.WEIGHTS[name] * row[name] for name in self.WEIGHTS}, "completeness_error": 0.0}
-            for row in rows
-        ]
-        return {"predictions": predictions, "explanations": explanations}
+    def predict(self, inputs, explain=False):
+        answers = [sum(self.WEIGHTS[name] * row[name] for name in self.WEIGHTS) for row in inputs]
+        return [self.explained(row, answer) for row, answer in zip(inputs, answers)] if explain else answers
+
+    def explained(self, row, answer):
+        attributions = {"sum": {name: self.WEIGHTS[name] * row[name] for name in self.WEIGHTS}}
+        explanation = {"method": "exact", "attributions": attributions, "completeness_error": {"sum": 0.0}}
+        return {"prediction": {"sum": answer}, "inputs": row, "explanation": explanation}
 '''
 
 PROGRAM = """

@@ -79,20 +79,21 @@ def attach(groups: Sequence[Group]) -> Any:
 
 def newest(row: Row, time: Any, right: Group, on: Sequence[str]) -> Row | None:
     """Return the match of a left row, by the rule of the documentation, by looking at every row."""
-    assert right.event_time is not None
+    clock = right.event_time
+    assert clock is not None
     order = [*right.primary_key, *(name for name in right.table.column_names if name not in right.primary_key)]
     found = [
         other
         for other in right.rows()
         if all(row[name] is not None and row[name] == other[name] for name in on)
-        and other[right.event_time] is not None
+        and other[clock] is not None
         and time is not None
-        and other[right.event_time] <= time
+        and other[clock] <= time
     ]
 
     def rank(other: Row) -> tuple[Any, ...]:
         values = [(0,) if other[name] is None else (1, other[name]) for name in order]
-        return (other[right.event_time], *values)
+        return (other[clock], *values)
 
     return max(found, key=rank) if found else None
 

@@ -334,10 +334,11 @@ def test_a_deployment_is_started_tried_explained_and_stopped(visit: Callable[...
     explanation.wait_for()
     rows = explanation.get_by_role("row").filter(has=page.get_by_role("rowheader"))
     assert [re.split(r"\s+", row.inner_text().strip()) for row in rows.all()] == [
-        ["temperature", "10"],
-        ["humidity", "-10"],
+        ["temperature", "20", "10"],
+        ["humidity", "40", "-10"],
     ]
-    assert "completeness error" in explanation.inner_text()
+    assert "Instance 1: sum" in explanation.inner_text()
+    assert re.search(r"completeness error\s+0\b", explanation.inner_text())
     visitor.shot("deployment")
     page.get_by_label("Request, JSON").fill('{"instances": [{"temperature": 1.0}]}')
     page.get_by_role("button", name="Send").click()

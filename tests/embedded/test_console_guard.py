@@ -21,7 +21,9 @@ from deepcube.embedded.console import console_routes
 from deepcube.embedded.console.pages import MAX_FORM_BYTES, SECURITY_HEADERS
 from deepcube.embedded.console.session import IDLE_SECONDS, Sessions
 from deepcube.embedded.home import Home
+from deepcube.embedded.keys import OWNER
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.quality.projects import create as create_project
 from deepcube.embedded.server import open_platform
 
 ORIGIN = "https://testserver"
@@ -31,7 +33,7 @@ _SAMPLE = {
     "id": "1",
     "name": "x",
     "version": "1",
-    "path": "Resources",
+    "path": "Resources/x.png",
     "action": "start",
     "rest": "y",
 }
@@ -337,3 +339,33 @@ def test_a_nonsense_page_number_is_a_clear_error(site: Site) -> None:
         answer = browser.get("/console/1/files", params={"offset": value})
         assert answer.status_code == 400
         assert "whole number" in answer.text
+
+
+def test_one_sees_and_does_what_ones_role_allows(site: Site) -> None:
+    platform = site.platform
+    user = platform.keys.register("guest@example.org", "Guest", "User")
+    theirs = create_project(platform, "guests", None, user)
+    key = platform.keys.create("test", user)
+    browser = site.browser()
+    browser.post("/console/sign-in", data={"key": key}, headers={"origin": ORIGIN})
+    start = browser.get("/console")
+    assert start.headers["location"] == f"/console/{theirs.id}"
+    page = browser.get(f"/console/{theirs.id}")
+    assert page.status_code == 200
+    assert platform.settings.project not in page.text.replace("DeepCube", "")
+    token = _token(page.text)
+    for method, address in _guarded(site):
+        if address.startswith("/console/1"):
+            form = {"data": {"csrf": token}, "headers": {"origin": ORIGIN}} if method == "POST" else {}
+            assert browser.request(method, address, **form).status_code in (403, 404), (method, address)
+    owner = site.signed_in().get("/console/1")
+    assert f'href="/console/{theirs.id}"' in owner.text
+
+
+def test_taking_a_key_back_ends_its_sessions(site: Site) -> None:
+    key = site.platform.keys.create("soon revoked")
+    browser = site.browser()
+    browser.post("/console/sign-in", data={"key": key}, headers={"origin": ORIGIN})
+    assert browser.get("/console/1").status_code == 200
+    site.platform.keys.revoke("soon revoked", OWNER)
+    assert browser.get("/console/1").status_code == 401

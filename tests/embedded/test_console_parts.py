@@ -81,22 +81,35 @@ def test_attribution_bars_lie_on_one_axis(values: dict[str, float]) -> None:
         assert touches == pytest.approx(bar.zero, abs=1e-3)
 
 
-def test_explanations_are_found_flat_and_per_output() -> None:
-    flat = {"predictions": [1], "explanations": [{"attributions": {"a": 2, "b": -3.0}, "completeness_error": 0.1}]}
-    (one,) = read_explanations(flat)
-    assert (one.instance, one.output) == (1, "")
+def test_explanations_are_found_beside_the_predictions() -> None:
+    answer = {
+        "predictions": [1.5, 2.5],
+        "explanations": [{"attributions": {"a": 2, "b": -3.0}, "completeness_error": 0.1}, {"note": "none"}],
+    }
+    (one,) = read_explanations(answer)
+    assert (one.instance, one.output, one.inputs) == (1, "", {})
     assert [(bar.name, bar.value) for bar in one.bars] == [("b", -3.0), ("a", 2.0)]
-    assert one.facts == [("completeness error", 0.1)]
-    per_output = {
+    assert one.facts == [("prediction", 1.5), ("completeness error", 0.1)]
+
+
+def test_explanations_are_found_in_the_predictions_per_output() -> None:
+    explained = {
+        "prediction": {"step_1": 0.3, "step_2": 0.4},
+        "inputs": {"a": 7},
         "explanation": {
             "method": "integrated gradients",
             "attributions": {"step_1": {"a": 1.0}, "step_2": {"a": 2.0}},
             "completeness_error": {"step_1": 0.01, "step_2": 0.02},
-        }
+        },
     }
-    first, second = read_explanations(per_output)
-    assert (first.output, second.output) == ("step_1", "step_2")
-    assert second.facts == [("method", "integrated gradients"), ("completeness error", 0.02)]
+    first, second = read_explanations({"predictions": [{"step_1": 0.1}, explained]})
+    assert (first.instance, first.output, second.output) == (2, "step_1", "step_2")
+    assert second.inputs == {"a": 7}
+    assert second.facts == [
+        ("prediction", 0.4),
+        ("method", "integrated gradients"),
+        ("completeness error", 0.02),
+    ]
 
 
 json_values = st.recursive(
@@ -110,6 +123,15 @@ json_values = st.recursive(
     st.one_of(
         json_values,
         st.fixed_dictionaries({"explanations": st.lists(st.fixed_dictionaries({"attributions": json_values}))}),
+        st.fixed_dictionaries(
+            {
+                "predictions": st.lists(
+                    st.fixed_dictionaries(
+                        {"explanation": st.fixed_dictionaries({"attributions": json_values}), "inputs": json_values}
+                    )
+                )
+            }
+        ),
     )
 )
 def test_any_answer_can_be_read(answer: Any) -> None:

@@ -17,6 +17,7 @@ pages = Pages("/{project_id:int}/deployments", "deployments")
 
 LOG_LINES = 300
 MAX_BARS = 15
+MAX_EXPLANATIONS = 20
 _ACTIONS = {"start": "START", "stop": "STOP"}
 
 Json = dict[str, Any]
@@ -43,7 +44,7 @@ def _deployment(page: Page) -> Json:
 
 
 def _html(page: Page, document: Json, **context: Any) -> Response:
-    blank: Json = {"request": "", "answer": None, "explanations": [], "problem": ""}
+    blank: Json = {"request": "", "answer": None, "explanations": [], "more": 0, "problem": ""}
     here = f"{page.base}/deployments/{document['id']}"
     return page.html(
         "deployment.html", deployment=document, here=here, logs=_logs(page, document), **{**blank, **context}
@@ -102,7 +103,9 @@ def _predict(page: Page, document: Json) -> Response:
         )
     except ApiError as error:
         return _html(page, document, request=text, problem=error.message)
-    return _html(page, document, request=text, answer=answer, explanations=read_explanations(answer))
+    found = read_explanations(answer)
+    more = max(0, len(found) - MAX_EXPLANATIONS)
+    return _html(page, document, request=text, answer=answer, explanations=found[:MAX_EXPLANATIONS], more=more)
 
 
 @dataclass(frozen=True)
@@ -119,14 +122,17 @@ class Explanation:
         The largest attributions.
     left_out : int
         How many smaller ones are not shown.
+    inputs : dict
+        Value of each feature, if the answer says.
     facts : list of (str, object)
-        What else the explanation says: method, base value, completeness error, ...
+        What else is said: the prediction, method, base value, completeness error, ...
     """
 
     instance: int
     output: str
     bars: list[Attribution]
     left_out: int
+    inputs: Json
     facts: list[tuple[str, Any]]
 
 
@@ -136,34 +142,41 @@ def read_explanations(answer: Any) -> list[Explanation]:
     Parameters
     ----------
     answer : object
-        JSON; ``explanations`` (a list, one per instance) or ``explanation`` (one), each with ``attributions`` by
-        feature name, or by output name and then feature name. Numbers beside it may be given per output too.
+        JSON. An explanation has ``attributions``: by feature name, or by output name and then feature name; numbers
+        beside it may be given per output too. It stands under ``explanation`` in a prediction, beside ``prediction``
+        and ``inputs``, or for all instances in a list ``explanations`` beside ``predictions``.
     """
     if not isinstance(answer, dict):
         return []
-    found = answer.get("explanations", answer.get("explanation"))
-    listed = found if isinstance(found, list) else [found]
+    predictions, apart = _as_list(answer.get("predictions")), _as_list(answer.get("explanations"))
     result = []
-    for position, each in enumerate(listed, start=1):
-        if isinstance(each, dict) and isinstance(each.get("attributions"), dict):
-            result += _outputs(position, each)
+    for position in range(max(len(predictions), len(apart))):
+        found = predictions[position] if position < len(predictions) else None
+        whole = found if isinstance(found, dict) and "explanation" in found else {"prediction": found}
+        document = apart[position] if position < len(apart) else whole.get("explanation")
+        if isinstance(document, dict) and isinstance(document.get("attributions"), dict):
+            result += _outputs(position + 1, whole, document)
     return result
 
 
-def _outputs(instance: int, document: Json) -> list[Explanation]:
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _outputs(instance: int, whole: Json, document: Json) -> list[Explanation]:
     attributions = document["attributions"]
     nested = {output: values for output, values in attributions.items() if isinstance(values, dict)}
+    inputs = whole["inputs"] if isinstance(whole.get("inputs"), dict) else {}
+    said = {"prediction": whole.get("prediction"), **document}
     result = []
     for output, values in (nested or {"": attributions}).items():
-        numbers = {str(name): float(value) for name, value in values.items() if _is_number(value)}
-        bars = attribution_bars(numbers)
-        facts = []
-        for name, value in document.items():
-            if name == "attributions":
-                continue
-            per_output = isinstance(value, dict) and output in value
-            facts.append((name.replace("_", " "), value[output] if per_output else value))
-        result.append(Explanation(instance, output, bars[:MAX_BARS], max(0, len(bars) - MAX_BARS), facts))
+        bars = attribution_bars({str(name): float(value) for name, value in values.items() if _is_number(value)})
+        facts = [
+            (name.replace("_", " "), value[output] if isinstance(value, dict) and output in value else value)
+            for name, value in said.items()
+            if name != "attributions" and value is not None
+        ]
+        result.append(Explanation(instance, output, bars[:MAX_BARS], max(0, len(bars) - MAX_BARS), inputs, facts))
     return result
 
 

@@ -147,7 +147,7 @@ def browse(page: Page) -> Response:
 @pages.get("/download/{path:path}")
 def download(page: Page) -> ASGIApp:
     """Send a file, to be kept and not shown."""
-    return page.rest.forward("project", page.project.id, "dataset", "download", "with_auth", page.path["path"])
+    return _send(page, {})
 
 
 @pages.get("/picture/{path:path}")
@@ -157,5 +157,11 @@ def picture(page: Page) -> ASGIApp:
     kind = _IMAGES.get(PurePosixPath(path).suffix.lower())
     if kind is None:
         raise ApiError(400, GENERIC_ILLEGAL_ARGUMENT, f"{path} is not a picture that is safe to show; download it")
-    headers = {"content-type": kind, "content-disposition": "", "cache-control": "private, max-age=60"}
+    return _send(page, {"content-type": kind, "content-disposition": "", "cache-control": "private, max-age=60"})
+
+
+def _send(page: Page, headers: dict[str, str]) -> ASGIApp:
+    path = page.path["path"]
+    if page.get("dataset", path)["attributes"]["dir"]:
+        raise ApiError(400, GENERIC_ILLEGAL_ARGUMENT, f"{path} is a folder; download its files one by one")
     return page.rest.forward("project", page.project.id, "dataset", "download", "with_auth", path, headers=headers)

@@ -12,6 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Undefined
 
 STATIC = Path(__file__).parent / "static"
+_MAX_TEXT = 200_000
 _TEMPLATES = Path(__file__).parent / "templates"
 # Executions have states in capitals, deployments not: a running execution is under way, a running deployment is well.
 _STATES = {
@@ -84,8 +85,9 @@ def cell(value: object) -> str:
 
 
 def pretty(value: object) -> str:
-    """Write a JSON document for a person to read."""
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    """Write a JSON document for a person to read; of a very long one, the beginning."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}\n… ({len(text) - _MAX_TEXT} more characters)"
 
 
 def tone(state: object) -> str:

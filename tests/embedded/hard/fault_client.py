@@ -94,6 +94,31 @@ def look(scene: str) -> Any:
     return SCENES[scene].look(_login())
 
 
+def record(scenes: list[str]) -> list[list[Any]]:
+    """Play scenes and return what the client sent over REST: method, path with query, body as text, content type."""
+    import requests
+
+    sent: dict[tuple[str, str], list[Any]] = {}
+    original = requests.Session.send
+
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        path = request.path_url
+        body = request.body
+        if isinstance(body, bytes):
+            body = body.decode("latin-1")
+        kind = request.headers.get("Content-Type", "application/json")
+        if body is None or isinstance(body, str):
+            sent.setdefault((request.method, path), [request.method, path, body, kind])
+        return original(self, request, **options)
+
+    requests.Session.send = send  # type: ignore[method-assign]
+    project = _login()
+    for scene in scenes:
+        SCENES[scene].act(project)
+        SCENES[scene].look(project)
+    return list(sent.values())
+
+
 # --- feature groups
 
 

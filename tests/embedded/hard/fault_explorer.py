@@ -7,7 +7,7 @@ from typing import Any
 
 from fault_bench import Bench
 from fault_points import chosen
-from fault_shim import COUNT, HALF, KILL
+from fault_shim import COUNT, HALF, KILL, Point
 
 PATIENCE_SECONDS = 15.0
 
@@ -20,6 +20,8 @@ class Reference:
     ----------
     total : int
         How many fault points it has.
+    writes : list of int
+        Those that are writes of more than one byte.
     old, new : object
         What a user sees before and after.
     old_after, new_after : object
@@ -27,6 +29,7 @@ class Reference:
     """
 
     total: int
+    writes: list[int]
     old: Any
     new: Any
     old_after: Any
@@ -64,19 +67,20 @@ def stage(bench: Bench, scenes: list[str]) -> dict[str, Reference]:
     with bench.serving():
         without = bench.must("examine", scenes=scenes)
     bench.restore("stage")
-    totals: dict[str, int] = {}
+    traces: dict[str, list[Point]] = {}
     with bench.serving():
         for scene in scenes:
-            with bench.control.armed(COUNT):
+            with bench.control.armed(COUNT, trace=True):
                 bench.must("act", scene=scene)
-                totals[scene] = bench.control.counter
+            traces[scene] = bench.control.trace()
         with_act = bench.must("examine", scenes=scenes)
     bench.reap()
     for scene in scenes:
         assert without[scene]["state"] != with_act[scene]["state"], f"{scene} must change what a user sees"
     return {
         scene: Reference(
-            totals[scene],
+            len(traces[scene]),
+            [point.number for point in traces[scene] if point.size > 1],
             without[scene]["state"],
             with_act[scene]["state"],
             without[scene]["after"],
@@ -104,8 +108,9 @@ def explore(
     """
     findings = Findings(expected.total)
     for mode in modes:
-        for point in chosen(expected.total, wanted, f"{scene}-{mode}"):
-            _visit(bench, scene, expected, mode, point, findings)
+        points = expected.writes if mode == HALF else list(range(1, expected.total + 1))
+        for index in chosen(len(points), wanted, f"{scene}-{mode}"):
+            _visit(bench, scene, expected, mode, points[index - 1], findings)
     return findings
 
 
@@ -142,14 +147,16 @@ def _visit(bench: Bench, scene: str, expected: Reference, mode: int, number: int
 
 
 def _with_failed_child(scene: str, expected: Reference) -> Reference:
-    """What is expected when the process of a job was killed: the execution is there, and has failed."""
-    if scene != "job":
-        return expected
-    return replace(
-        expected,
-        old={**expected.new, "states": ["FAILED"], "output": expected.old["output"]},
-        old_after={**expected.new_after, "states": ["FAILED", "SUCCEEDED"], "output": expected.old["output"]},
-    )
+    """What is expected when the process of a job or a predictor was killed: it is there, and has failed."""
+    if scene == "job":
+        return replace(
+            expected,
+            old={"states": ["FAILED"], "output": expected.old["output"]},
+            old_after={"states": ["FAILED", "SUCCEEDED"], "output": expected.old["output"]},
+        )
+    if scene == "deploystart":
+        return replace(expected, old=["Failed", None])
+    return expected
 
 
 def _judge(bench: Bench, scene: str, expected: Reference, acknowledged: bool) -> list[str]:
