@@ -144,11 +144,11 @@ def _check_shared(platform: Platform, reader_id: int, owner_id: int, rest: str, 
 
 def _named(platform: Platform, owner_id: int, name: str, request: Request) -> Sequence[Entity]:
     """Return the feature groups that the last part of a path names, by id or by name."""
-    if name.isdigit():
+    if name.isascii() and name.isdigit():
         entity = platform.catalog.get(int(name), "feature_group")
         return [entity] if entity is not None and entity.project_id == owner_id else []
     version = request.query.get("version", "")
-    wanted = int(version) if version.isdigit() else None
+    wanted = int(version) if version.isascii() and version.isdigit() else None
     return platform.catalog.find(owner_id, "feature_group", name=name, version=wanted)
 
 

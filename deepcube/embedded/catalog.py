@@ -215,6 +215,8 @@ class Catalog:
 
     def get(self, entity_id: int, kind: str | None = None) -> Entity | None:
         """Return the entity with this id, or None if there is none (or it is of another kind)."""
+        if not _storable(entity_id):
+            return None
         row = self._connection().execute(f"SELECT {_COLUMNS} FROM entity WHERE id = ?", (entity_id,)).fetchone()
         entity = _entity(row) if row else None
         return entity if entity and kind in (None, entity.kind) else None
@@ -243,6 +245,8 @@ class Catalog:
         """
         wanted = {"project_id": project_id, "name": name, "version": version, "parent_id": parent_id}
         given = {key: value for key, value in wanted.items() if value is not None}
+        if not all(_storable(value) for value in given.values()):
+            return []
         where = " AND ".join(["kind = ?", *(f"{key} = ?" for key in given)])
         order = "DESC" if newest_first else "ASC"
         rows = self._connection().execute(
@@ -267,6 +271,13 @@ class Catalog:
             .fetchone()
         )
         return int(highest) + 1
+
+
+def _storable(value: object) -> bool:
+    """Tell whether SQLite can hold a value: integers have 64 bits there, texts are Unicode."""
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return not isinstance(value, str) or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _entity(row: tuple[Any, ...]) -> Entity:

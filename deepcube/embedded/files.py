@@ -6,8 +6,16 @@ import re
 import shutil
 from pathlib import Path
 
-from deepcube.embedded.errors import DATASET_NOT_FOUND, PATH_NOT_FOUND, PATH_OUTSIDE_PROJECT, ApiError, not_found
+from deepcube.embedded.errors import (
+    DATASET_NOT_FOUND,
+    PATH_NOT_FOUND,
+    PATH_OUTSIDE_PROJECT,
+    ApiError,
+    bad_request,
+    not_found,
+)
 
+_LONGEST_NAME, _LONGEST_PATH = 255, 2000  # bytes of a name on any usual file system; well below PATH_MAX
 _SCHEME = re.compile(r"^(hopsfs|hdfs):(//[^/]*)?")
 
 
@@ -55,8 +63,16 @@ class Files:
         Raises
         ------
         ApiError
-            If the path, with symbolic links followed, lies outside the project's folder.
+            If the path, with symbolic links followed, lies outside the project's folder, or can be no path.
         """
+        if len(path) > _LONGEST_PATH or any(len(name.encode()) > _LONGEST_NAME for name in path.split("/")):
+            raise bad_request(f"{path[:80]!r}... is longer than a path can be", PATH_NOT_FOUND)
+        try:
+            return self._resolve(project, path)
+        except (OSError, RuntimeError) as error:  # links go round in circles
+            raise bad_request(f"{path!r} cannot be a path: {error}", PATH_NOT_FOUND) from None
+
+    def _resolve(self, project: str, path: str) -> Path:
         plain = _SCHEME.sub("", path)
         base = self.project_folder(project)
         if plain.startswith(str(self.root)):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,12 +81,7 @@ class Call:
         ApiError
             If the body is not JSON.
         """
-        if not self.body:
-            return {}
-        try:
-            return json.loads(self.body)
-        except ValueError as error:
-            raise bad_request(f"the request's body is not JSON: {error}") from None
+        return parse_json(self.body) if self.body else {}
 
     @cached_property
     def document(self) -> dict[str, Any]:
@@ -173,6 +169,45 @@ class Routes:
         ]
 
 
+def parse_json(content: bytes) -> Any:
+    """Read JSON that came from a network.
+
+    Raises
+    ------
+    ApiError
+        If it is not JSON in UTF-8, is nested too deeply, or has a text that is none (half of a surrogate pair).
+    """
+    try:
+        text = content.decode()
+        value = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise bad_request("the request's body is nested too deeply; send a flatter document") from None
+    except ValueError as error:
+        raise bad_request(f"the request's body is not JSON in UTF-8: {error}") from None
+    return value
+
+
+class JsonResponse(JSONResponse):
+    """An answer that any client can read: numbers that JSON does not have (NaN, infinity) become null."""
+
+    def render(self, content: Json) -> bytes:
+        """Return the answer's bytes."""
+        try:
+            return super().render(content)
+        except ValueError:
+            return json.dumps(_finite(content), separators=(",", ":")).encode()
+
+
+def _finite(value: Json) -> Json:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 def items(documents: list[Json]) -> dict[str, Json]:
     """Wrap a list as Hopsworks does: ``{"count": n, "items": [...]}``."""
     return {"count": len(documents), "items": documents}
@@ -193,13 +228,22 @@ def authenticate(platform: Platform, request: Request) -> User:
             401, UNAUTHORIZED, "the API key is missing or not valid for this platform; see `deepcube env` for one"
         )
     path = str(request.scope["path"]).removeprefix(PREFIX)  # as the routes see it: decoded, and nothing cut off
+    if any(ord(letter) < 32 for letter in path):  # no name has one, and patterns may stop at a new line
+        raise bad_request("the path has a control character; names have none")
     access.authorize(platform, user, access.Request(request.method, path, request.query_params))
     return user
 
 
+def answer(result: Json) -> Response:
+    """Return what a handler returned as a response."""
+    if isinstance(result, Response):
+        return result
+    return Response(status_code=204) if result is None else JsonResponse(result)
+
+
 def error_response(error: ApiError) -> Response:
     """Return the response that tells the client of an error."""
-    return JSONResponse(error.document(), status_code=error.status)
+    return JsonResponse(error.document(), status_code=error.status)
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -228,15 +272,13 @@ def _endpoint(platform: Platform, handler: Handler) -> Callable[[Request], Any]:
                 query.setdefault(key, []).append(value)
             body = await read_body(request)
             call = Call(platform, user, request.path_params, query, request.headers, body)
-            result = await run_in_threadpool(handler, call)
+            result = answer(await run_in_threadpool(handler, call))
         except ApiError as error:
             return error_response(error)
         except Exception as error:
             _log.exception("%s %s failed", request.method, request.url.path)
             message = f"internal error of the embedded Hopsworks: {type(error).__name__}: {error}"
             return error_response(ApiError(500, GENERIC_INTERNAL, message))
-        if isinstance(result, Response):
-            return result
-        return Response(status_code=204) if result is None else JSONResponse(result)
+        return result
 
     return endpoint

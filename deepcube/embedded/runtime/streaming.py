@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from deepcube.embedded.errors import GENERIC_INTERNAL, ApiError
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.routing import PREFIX, Handler, Routes, authenticate, error_response
+from deepcube.embedded.routing import PREFIX, Handler, Routes, answer, authenticate, error_response
 
 _log = logging.getLogger(__name__)
 
@@ -83,15 +83,13 @@ def _endpoint(platform: Platform, handler: StreamHandler) -> Callable[[Request],
     async def endpoint(request: Request) -> Response:
         try:
             user = authenticate(platform, request)
-            result = await handler(StreamCall(platform, user, request.path_params, request))
+            result = answer(await handler(StreamCall(platform, user, request.path_params, request)))
         except ApiError as error:
             return error_response(error)
         except Exception as error:
             _log.exception("%s %s failed", request.method, request.url.path)
             message = f"internal error of the embedded Hopsworks: {type(error).__name__}: {error}"
             return error_response(ApiError(500, GENERIC_INTERNAL, message))
-        if isinstance(result, Response):
-            return result
-        return Response(status_code=204) if result is None else JSONResponse(result)
+        return result
 
     return endpoint
