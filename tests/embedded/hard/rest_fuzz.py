@@ -187,7 +187,8 @@ def of_routes(table: list[tuple[str, str]], project: int, chooser: random.Random
 _QUERY_NAMES = [
     "action", "limit", "offset", "sort_by", "filter_by", "expand", "fields", "version", "name", "project", "email",
     "type", "destination_path", "overwrite", "hqs", "from", "to", "event_time", "is_delete", "searchTerm", "docType",
-    "user", "commit_wallclock_timestamp", "training_dataset_version", "featureStoreId", "upstreamLvls", "downstreamLvls",
+    "user", "commit_wallclock_timestamp", "training_dataset_version", "featureStoreId", "upstreamLvls",
+    "downstreamLvls",
 ]  # fmt: skip
 
 
