@@ -65,7 +65,9 @@ class Files:
         ApiError
             If the path, with symbolic links followed, lies outside the project's folder, or can be no path.
         """
-        if len(path) > _LONGEST_PATH or any(len(name.encode(errors="replace")) > _LONGEST_NAME for name in path.split("/")):
+        if len(path) > _LONGEST_PATH or any(
+            len(name.encode(errors="replace")) > _LONGEST_NAME for name in path.split("/")
+        ):
             raise bad_request(f"{path[:80]!r}... is longer than a path can be", PATH_NOT_FOUND)
         try:
             return self._resolve(project, path)
