@@ -159,7 +159,7 @@ def _document(body: bytes) -> dict[str, Any]:
         raise bad_request(f"the request is longer than {_MAX_REQUEST} bytes; select fewer features")
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise bad_request("the request is not one of the hopsworks client's", GENERIC_UNSUPPORTED)
