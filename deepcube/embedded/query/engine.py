@@ -1,4 +1,4 @@
-"""DuckDB, shut off from everything but the tables it is handed."""
+"""DuckDB, shut off from everything but the projects' files and the tables it is handed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import psutil
 
 from deepcube.embedded.errors import QUERY_FAILED, bad_request
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.query import literals
 
 BATCH_ROWS = 65_536
 _MEMORY_SHARE = 0.4
@@ -19,8 +20,8 @@ _MEMORY_SHARE = 0.4
 class QueryEngine:
     """One database in memory for all queries of a server, so that they share one bound on memory.
 
-    It reads no file, loads no extension and keeps its settings; what does not fit is spilled into the home folder.
-    Tables that one query is handed are not seen by another.
+    It reads no files but those of the projects, loads no extension and keeps its settings; what does not fit is
+    spilled into the home folder. Tables that one query is handed are not seen by another.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class QueryEngine:
                 "python_enable_replacements": "false",
             },
         )
+        self._database.execute("SET parquet_metadata_cache = true")
+        self._database.execute(f"SET allowed_directories = [{literals.offline(str(platform.files.root))}]")
         self._database.execute("SET enable_external_access = false")
         self._database.execute("SET lock_configuration = true")
 

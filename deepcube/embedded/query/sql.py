@@ -129,7 +129,7 @@ def _join(join: Join) -> str:
         return f"\nCROSS JOIN {_grouped(below, nested)}"
     if wider and join.kind in (RIGHT, FULL):
         raise bad_request(
-            f"the filter of a query that is joined by a {join.kind} join may name only its own feature group's features",
+            f"the filter of a query that is joined by a {join.kind} join may name only features of its own group",
             QUERY_FAILED,
         )
     keys = [f"{DUCKDB.column(left)} = {DUCKDB.column(right)}" for left, right in join.keys]

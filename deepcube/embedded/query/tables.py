@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from deepcube.embedded.errors import QUERY_FAILED, bad_request, unsupported
+from deepcube.embedded.errors import PATH_OUTSIDE_PROJECT, QUERY_FAILED, ApiError, bad_request, unsupported
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.query import literals
 from deepcube.embedded.query.resolve import Source
 from deepcube.embedded.query.sql import DUCKDB
 from deepcube.embedded.store import groups
@@ -38,38 +40,66 @@ def attach(connection: duckdb.DuckDBPyConnection, platform: Platform, source: So
     ApiError
         400 if there was no commit at the time asked for, 501 if the group has no rows of its own.
     """
-    if source.file is None and groups.is_external(source.body):
+    if source.file is not None:
+        connection.register(source.alias, _file_rows(source.file, groups.arrow_schema(source.body)))
+        return
+    if groups.is_external(source.body):
         kind = "a spine group" if source.body.get("spine") else "an external feature group"
         raise unsupported(f"reading {kind}", "its rows are not in this platform; insert them into a feature group")
-    raw = f"{source.alias}_rows"
-    rows = _rows(platform, source)
-    connection.register(raw, rows)
-    present = set(rows.schema.names)
-    columns = [_column(feature, feature["name"] in present) for feature in source.body["features"]]
-    view, origin = DUCKDB.name(source.alias), DUCKDB.name(raw)
-    if source.since_ms is None:
-        connection.execute(f"CREATE TEMP VIEW {view} AS SELECT {', '.join(columns)} FROM {origin}")
+    table = groups.delta_table(platform, source.project, source.group)
+    if table is not None and source.since_ms is not None:
+        origin = f"{source.alias}_changes"
+        connection.register(origin, _changed(table, source))
+        text = _changes(source, [_column(feature, True) for feature in source.body["features"]], DUCKDB.name(origin))
     else:
-        connection.execute(f"CREATE TEMP VIEW {view} AS {_changes(source, columns, origin)}")
+        text = _snapshot(connection, platform, source, table)
+    connection.execute(f"CREATE TEMP VIEW {DUCKDB.name(source.alias)} AS {text}")
 
 
-def _column(feature: dict[str, Any], present: bool) -> str:
+def _snapshot(
+    connection: duckdb.DuckDBPyConnection, platform: Platform, source: Source, table: DeltaTable | None
+) -> str:
+    """Write the query for a table's rows as they are, or were at the time that the source names."""
+    if table is not None and source.until_ms is not None:
+        table.load_as_version(_version_at(table, source))
+    files = [] if table is None else _files(table, groups.delta_location(platform, source.project, source.group))
+    if table is None or not files:
+        return "SELECT " + ", ".join(_column(feature, False) for feature in source.body["features"]) + " WHERE FALSE"
+    partitions = set(table.metadata().partition_columns)
+    listed = ", ".join(literals.offline(file) for file in files)
+    options = "union_by_name = true, hive_partitioning = " + (
+        "true, hive_types_autocast = false" if partitions else "false"
+    )
+    rows = f"read_parquet([{listed}], {options})"
+    present = {name for name, *_ in connection.execute(f"SELECT * FROM {rows} LIMIT 0").description}
+    columns = [_column(f, f["name"] in present, f["name"] in partitions) for f in source.body["features"]]
+    return f"SELECT {', '.join(columns)} FROM {rows}"
+
+
+def _files(table: DeltaTable, folder: Path) -> list[str]:
+    """Return the data files of a table.
+
+    The log of a table is written by clients: a file that it names outside the table's folder is not read.
+
+    Raises
+    ------
+    ApiError
+        403 if there is such a file.
+    """
+    inside = os.path.realpath(folder) + os.sep
+    files = table.file_uris()
+    for file in files:
+        if not os.path.realpath(file).startswith(inside):
+            raise ApiError(403, PATH_OUTSIDE_PROJECT, f"the table {folder.name} names a file outside of it: {file}")
+    return files
+
+
+def _column(feature: dict[str, Any], present: bool, partition: bool = False) -> str:
     """Write a feature for the view; one that the table does not have yet is missing in every row."""
     name = DUCKDB.name(feature["name"])
-    return name if present else f"CAST(NULL AS {duckdb_type(groups.arrow_type(feature['type']))}) AS {name}"
-
-
-def _rows(platform: Platform, source: Source) -> Any:
-    if source.file is not None:
-        return _file_rows(source.file, groups.arrow_schema(source.body))
-    table = groups.delta_table(platform, source.project, source.group)
-    if table is None:
-        return groups.arrow_schema(source.body).empty_table()
-    if source.since_ms is not None:
-        return _changed(table, source)
-    if source.until_ms is not None:
-        table.load_as_version(_version_at(table, source))
-    return table.to_pyarrow_dataset()
+    if present and not partition:
+        return name
+    return f"CAST({name if present else 'NULL'} AS {duckdb_type(groups.arrow_type(feature['type']))}) AS {name}"
 
 
 def _file_rows(file: Path, schema: pa.Schema) -> pa.Table:
@@ -104,10 +134,14 @@ def _changed(table: DeltaTable, source: Source) -> pa.Table:
     """Return what the commits between two times wrote, with how and by which commit."""
     until = source.until_ms if source.until_ms is not None else 2**62
     versions = [version for version, time in _history(table) if (source.since_ms or 0) < time <= until]
+    fields = [*groups.arrow_schema(source.body), pa.field(_CHANGE, pa.string()), pa.field(_COMMIT, pa.int64())]
     if not versions:
-        fields = [*groups.arrow_schema(source.body), pa.field(_CHANGE, pa.string()), pa.field(_COMMIT, pa.int64())]
         return pa.schema(fields).empty_table()
-    return pa.table(table.load_cdf(starting_version=min(versions), ending_version=max(versions)).read_all())
+    changes = pa.table(table.load_cdf(starting_version=min(versions), ending_version=max(versions)).read_all())
+    missing = [field for field in fields if field.name not in changes.schema.names]
+    for field in missing:
+        changes = changes.append_column(field, pa.nulls(len(changes), field.type))
+    return changes
 
 
 def _changes(source: Source, columns: list[str], origin: str) -> str:
