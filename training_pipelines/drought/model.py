@@ -101,8 +101,9 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
     Parameters
     ----------
     hparams : dict
-        ``units``, ``l2``, ``learning_rate``, ``batch_size``, ``epochs`` and ``patience`` (epochs without improvement of
-        the validation error before stopping; the best weights are kept).
+        ``units``, ``l2``, ``learning_rate``, ``batch_size``, ``epochs``, and ``patience``: the epochs without an
+        improvement of the validation error by ``min_delta`` (mean square, NDVI squared) before training stops. The
+        best weights are kept.
     model : callable
         Builds the untrained network: ``model(training_inputs, units=..., l2=...)``.
     dataset : tuple of Samples
@@ -119,7 +120,13 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
 
     train, validation = dataset
     network = model(train.inputs, units=hparams["units"], l2=hparams["l2"])
-    network.compile(optimizer=keras.optimizers.Adam(hparams["learning_rate"]), loss=masked_mse, metrics=[masked_mse])
+    # Compiling such a small network for the processor takes longer than training it.
+    network.compile(
+        optimizer=keras.optimizers.Adam(hparams["learning_rate"]),
+        loss=masked_mse,
+        metrics=[masked_mse],
+        jit_compile=False,
+    )
     scale = {"": _per_observation(train), "val_": _per_observation(validation)}
 
     def report(epoch: int, logs: dict[str, float]) -> None:
@@ -127,7 +134,11 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
         reporter.broadcast(rmse["val_"], step=epoch, metrics={"train_rmse": rmse[""], "validation_rmse": rmse["val_"]})
 
     stop = keras.callbacks.EarlyStopping(
-        "val_masked_mse", mode="min", patience=hparams["patience"], restore_best_weights=True, start_from_epoch=1
+        "val_masked_mse",
+        mode="min",
+        min_delta=hparams["min_delta"],
+        patience=hparams["patience"],
+        restore_best_weights=True,
     )
     history = network.fit(
         train.inputs,

@@ -1,0 +1,103 @@
+"""Deployment of the drought model: one per cube, serving the newest version of its model."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from deepcube.oblivious import upload_files
+
+_RESOURCES = {
+    "num_instances": 1,
+    "requests": {"cores": 0.2, "memory": 1024, "gpus": 0},
+    "limits": {"cores": 2, "memory": 4096, "gpus": 0},
+}
+_START_SECONDS = 300
+
+
+class NoModelError(LookupError):
+    """No drought model of the cube is registered."""
+
+
+def deployment_name(cube: str) -> str:
+    """Return the name of a cube's deployment; Hopsworks allows letters and digits only."""
+    return "drought" + re.sub(r"[^a-z0-9]", "", cube.lower())
+
+
+def newest_model(project: Any, cube: str) -> Any:
+    """Return the newest registered drought model of a cube.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    cube : str
+        Name of the cube.
+
+    Returns
+    -------
+    hsml.model.Model
+        The model with the highest version.
+
+    Raises
+    ------
+    NoModelError
+        If none is registered.
+    """
+    models = project.get_model_registry().get_models(f"drought_{cube}")
+    if not models:
+        raise NoModelError(
+            f"Found no model drought_{cube} in the registry; expected one to predict with. "
+            "Run the training stage first: deepcube run drought --stage training."
+        )
+    return max(models, key=lambda model: model.version)
+
+
+def deploy(project: Any, cube: str) -> dict[str, Any]:
+    """Deploy the newest model of a cube, or bring its existing deployment up to date, and start it.
+
+    Doing so again changes nothing and restarts nothing.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    cube : str
+        Name of the cube.
+
+    Returns
+    -------
+    dict
+        ``name``, ``state``, ``model`` and ``model_version`` of the deployment.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the cube is registered.
+    """
+    model, name = newest_model(project, cube), deployment_name(cube)
+    deployment = project.get_model_serving().get_deployment(name)
+    if deployment is None:
+        deployment = model.deploy(
+            name=name,
+            description=f"NDVI of {cube} one to three steps ahead, with explanations",
+            script_file=_upload_script(project, cube),
+            resources=_RESOURCES,
+        )
+    elif deployment.model_version != model.version:
+        deployment.model_version = model.version
+        deployment.script_file = _upload_script(project, cube)
+        deployment.save(await_update=_START_SECONDS)
+    if not deployment.is_running():
+        deployment.start(await_running=_START_SECONDS)
+    return {
+        "name": name,
+        "state": deployment.get_state().status,
+        "model": model.name,
+        "model_version": model.version,
+    }
+
+
+def _upload_script(project: Any, cube: str) -> str:
+    script = Path(__file__).with_name("predictor.py")
+    (path,) = upload_files(project, [script], f"Resources/drought/{cube}")
+    return f"/Projects/{project.name}/{path}"

@@ -1,0 +1,137 @@
+"""The script that a deployment runs: drought forecasts and their explanations over HTTP.
+
+It is uploaded alone, so everything else comes from the installed package. A request is
+``{"instances": [...]}`` with instances of these kinds, alone or mixed:
+
+- ``{"ndvi_anomaly_lag_0": -0.1, ...}``: a number for every model input, by name;
+- ``[-0.1, ...]``: the same in the model's order;
+- ``{"cube": "sample", "cell_id": 42}``: the newest features of a cell, read from the online store.
+
+Each is answered with ``{"ndvi_step_1": ..., ...}``. With ``"explain": true`` beside ``instances``, or in an instance,
+the answer is ``{"prediction": {...}, "inputs": {...}, "explanation": {...}}``.
+"""
+
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deepcube.explain import as_dict
+from deepcube.oblivious import InstanceError
+from inference_pipelines.drought.forecaster import Forecaster
+
+_KEYS = {"cube", "cell_id"}
+
+
+class Predict:
+    """Loads the model that the platform put in ``$MODEL_FILES_PATH`` and answers requests."""
+
+    def __init__(self) -> None:
+        self._forecaster = Forecaster.load(Path(os.environ["MODEL_FILES_PATH"]))
+        self._online = OnlineFeatures(self._forecaster)
+
+    def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:
+        """Answer the instances of one request.
+
+        Parameters
+        ----------
+        inputs : list of dict or list
+            The instances.
+        **options : Any
+            Further keys of the request; ``explain`` asks for an explanation of every instance.
+
+        Returns
+        -------
+        list of dict
+            One answer per instance, in order.
+
+        Raises
+        ------
+        deepcube.oblivious.InstanceError
+            If an instance does not fit (a ``ValueError``: the server answers with status 400).
+        """
+        explain_all = _flag(options.get("explain", False), "the request")
+        instances, explain = _split_options(inputs, explain_all)
+        table = self._forecaster.signature.table(self._online.resolve(instances))
+        forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
+        wanted = [position for position, flag in enumerate(explain) if flag]
+        if wanted:
+            explanation = self._forecaster.explain(table.iloc[wanted])
+        for number, position in enumerate(wanted):
+            forecasts[position] = {
+                "prediction": forecasts[position],
+                "inputs": table.iloc[position].to_dict(),
+                "explanation": as_dict(explanation, number),
+            }
+        return forecasts
+
+
+class OnlineFeatures:
+    """Reads the newest features of cells from the online store, connecting when first asked.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        The model that the features are for.
+    """
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        self._signature = forecaster.signature
+        self._cube = forecaster.cube
+        self._view: Any = None
+        self._connecting = threading.Lock()
+
+    def resolve(self, instances: list[Any]) -> list[Any]:
+        """Replace instances that name a cell by the features of that cell, leaving the others as they are."""
+        return [
+            self._vector(instance, position) if isinstance(instance, Mapping) and _KEYS & set(instance) else instance
+            for position, instance in enumerate(instances)
+        ]
+
+    def _vector(self, instance: Mapping[str, Any], position: int) -> dict[str, float]:
+        where = f"instance {position}"
+        if set(instance) != _KEYS or isinstance(instance["cell_id"], bool) or not isinstance(instance["cell_id"], int):
+            raise InstanceError(f'{where}: found {dict(instance)}; expected {{"cube": "...", "cell_id": 123}}.')
+        if instance["cube"] != self._cube:
+            raise InstanceError(f"{where}: found cube {instance['cube']!r}; this model is for {self._cube!r}.")
+        key = {"cube": instance["cube"], "cell_id": instance["cell_id"]}
+        row = self._connected().get_feature_vector(key, return_type="pandas", allow_missing=True)
+        values = row.iloc[0].reindex(self._signature.inputs) if len(row) else pd.Series(dtype=float)
+        if values.empty or values.isna().any():
+            raise InstanceError(f"{where}: found no features of cell {instance['cell_id']} in the online store.")
+        return {str(name): float(value) for name, value in values.items()}
+
+    def _connected(self) -> Any:
+        with self._connecting:
+            if self._view is None:
+                import hopsworks
+
+                store = hopsworks.login().get_feature_store()
+                view = store.get_feature_view(self._signature.feature_view, self._signature.feature_view_version)
+                view.init_serving(self._signature.training_dataset_version)
+                self._view = view
+            return self._view
+
+
+def _split_options(inputs: Any, explain_all: bool) -> tuple[list[Any], list[bool]]:
+    """Return the instances without their own ``explain``, and for each whether it is to be explained."""
+    if not isinstance(inputs, list):
+        raise InstanceError(f"Found instances of type {type(inputs).__name__}; expected a list of instances.")
+    instances, explain = [], []
+    for position, instance in enumerate(inputs):
+        own = explain_all
+        if isinstance(instance, Mapping) and "explain" in instance:
+            own = _flag(instance["explain"], f"instance {position}") or explain_all
+            instance = {name: value for name, value in instance.items() if name != "explain"}
+        instances.append(instance)
+        explain.append(own)
+    return instances, explain
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise InstanceError(f"{where}: found explain={value!r}; expected true or false.")
+    return value
