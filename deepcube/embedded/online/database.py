@@ -71,6 +71,11 @@ class ProjectDatabase:
     path : Path
         The file; made if absent.
 
+    Attributes
+    ----------
+    schema_changes : int
+        How often tables were made, changed or removed; what was found out about statements is void after each.
+
     Raises
     ------
     StorageError
@@ -82,6 +87,8 @@ class ProjectDatabase:
         self._lock = threading.RLock()
         self._depth = 0
         self._tables: dict[int, tuple[Column, ...]] = {}
+        self._schema_touched = False
+        self.schema_changes = 0
         try:
             self._connection = sqlite3.connect(path, isolation_level=None, timeout=60, check_same_thread=False)
             prepare_connection(self._connection)
@@ -128,6 +135,7 @@ class ProjectDatabase:
                 yield self._connection
                 if self._depth == 1:
                     self._execute("COMMIT")
+                    self.schema_changes += self._schema_touched
             except BaseException:
                 if self._depth == 1:
                     self._tables.clear()
@@ -136,6 +144,7 @@ class ProjectDatabase:
                 raise
             finally:
                 self._depth -= 1
+                self._schema_touched = self._schema_touched and self._depth > 0
 
     def _execute(self, statement: str) -> None:
         try:
@@ -172,6 +181,7 @@ class ProjectDatabase:
                         + sql_default(column)
                     )
             connection.execute("INSERT OR IGNORE INTO topic (group_id, table_name) VALUES (?, ?)", (group.id, name))
+            self._schema_touched = True
         self._tables[group.id] = wanted
 
     def clear(self, group_id: int) -> None:
@@ -190,6 +200,7 @@ class ProjectDatabase:
             row = connection.execute("SELECT table_name FROM topic WHERE group_id = ?", (group_id,)).fetchone()
             if row is not None:
                 connection.execute(f"DROP TABLE IF EXISTS {quoted(row[0])}")
+            self._schema_touched = True
             for table in _PER_GROUP:
                 connection.execute(f"DELETE FROM {table} WHERE group_id = ?", (group_id,))
         self._tables.pop(group_id, None)

@@ -116,6 +116,7 @@ class Reader:
         self._schema = schema
         self._typing = False
         self._deadline = 0.0
+        self._stopped = False
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._connection = sqlite3.connect(
             ":memory:",
@@ -138,8 +139,12 @@ class Reader:
         """Close the connection."""
         self._connection.close()
 
+    def stop(self) -> None:
+        """Have the statement under way, in whatever thread, end soon, and every later one."""
+        self._stopped = True
+
     def _check_clock(self) -> int:
-        return int(time.monotonic() > self._deadline)
+        return int(self._stopped or time.monotonic() > self._deadline)
 
     def _authorize(self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None) -> int:
         """Say whether a statement that is being compiled may do something."""
@@ -159,8 +164,6 @@ class Reader:
                 sqlite3.SQLITE_PRAGMA,
             )
             allowed = allowed or (schema == "temp" and action != sqlite3.SQLITE_ATTACH)
-        if not allowed:
-            print("DENY", action, first, second, schema)
         return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
     def plan(self, text: str) -> Plan:
@@ -191,6 +194,8 @@ class Reader:
         try:
             steps = self._connection.execute(f"EXPLAIN QUERY PLAN {text}", values).fetchall()
             columns = self._result_columns(text)
+        except UnicodeEncodeError:
+            raise QueryError("the statement has bytes that are not UTF-8") from None
         except (sqlite3.Error, sqlite3.Warning) as error:
             raise QueryError(str(error)) from None
         return Plan(text, columns, all(map(_is_lookup, (step[3] for step in steps))))
@@ -217,7 +222,7 @@ class Reader:
         self._deadline = time.monotonic() + MAX_SECONDS
         try:
             return self._connection.execute(plan.text, parameters)
-        except (sqlite3.Error, sqlite3.Warning, OverflowError) as error:
+        except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeEncodeError) as error:
             raise QueryError(str(error)) from None
 
     def tables(self) -> list[str]:
@@ -249,19 +254,33 @@ class Readers:
     def __init__(self, file: Path, schema: str) -> None:
         self._file, self._schema = file, schema
         self._idle: list[Reader] = []
+        self._lent: set[Reader] = set()
         self._guard = threading.Lock()
 
     def take(self) -> Reader:
         """Return a reader that nobody uses; give it back."""
         with self._guard:
-            if self._idle:
-                return self._idle.pop()
-        return Reader(self._file, self._schema)
+            reader = self._idle.pop() if self._idle else Reader(self._file, self._schema)
+            self._lent.add(reader)
+        return reader
 
     def give_back(self, reader: Reader) -> None:
         """Let others use a reader."""
         with self._guard:
+            self._lent.discard(reader)
             self._idle.append(reader)
+
+    def abandon(self, reader: Reader) -> None:
+        """Give a reader up whose thread may still be at work; it ends soon, and nobody gets this reader again."""
+        reader.stop()
+        with self._guard:
+            self._lent.discard(reader)
+
+    def stop(self) -> None:
+        """Have every statement under way end soon."""
+        with self._guard:
+            for reader in self._lent:
+                reader.stop()
 
     @contextmanager
     def lend(self) -> Iterator[Reader]:

@@ -33,7 +33,7 @@ _TOKEN = re.compile(
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "0": "\0", "Z": "\x1a", "b": "\b", "%": "\\%", "_": "\\_"}
-_ROW = r"\(\s*\?(?:\s*,\s*\?)*\s*\)"
+_ROW = r"\(\s*(?:\?|NULL)(?:\s*,\s*(?:\?|NULL))*\s*\)"
 _IN = re.compile(rf"\bIN\s*\(\s*(?P<rows>{_ROW}(?:\s*,\s*{_ROW})*)\s*\)|\bIN\s*(?P<row>{_ROW})", re.IGNORECASE)
 # A list of keys that needs nothing but other brackets to be JSON: whole numbers, and text without anything special.
 _KEY = r"(?:-?(?:0|[1-9]\d{0,17})|'[^',\\\"()\x00-\x1f]*')"
@@ -69,7 +69,7 @@ def parse(sql: str) -> Statement:
     Raises
     ------
     QueryError
-        If a literal is not closed, a value is not text, or there are several statements.
+        If a literal is not closed, or there are several statements.
     """
     sql = sql.strip().rstrip(";")
     start = sql.find(" WHERE ")
@@ -145,8 +145,8 @@ def _text(match: re.Match[str]) -> Literal:
         return text.encode("utf-8", "surrogateescape")
     try:
         text.encode()
-    except UnicodeEncodeError:
-        raise QueryError("statement has text that is not UTF-8; write bytes as _binary'...'") from None
+    except UnicodeEncodeError:  # not UTF-8, so bytes without the prefix
+        return text.encode("utf-8", "surrogateescape")
     return text
 
 
@@ -172,8 +172,8 @@ def _fold_lists(text: str, literals: list[Literal]) -> tuple[str, list[Any]]:
 def _fold(match: re.Match[str], values: list[Literal]) -> tuple[str, list[Any]]:
     width = 1
     if match["rows"] is not None:
-        width = match["rows"][: match["rows"].index(")")].count("?")
-    if any(isinstance(value, bytes) for value in values) or len(values) % width:
+        width = match["rows"][: match["rows"].index(")")].count(",") + 1
+    if any(isinstance(value, bytes) for value in values) or "NULL" in match[0].upper():
         if match["rows"] is None or width == 1:
             return match[0], values
         return "IN (VALUES " + match["rows"] + ")", values

@@ -65,6 +65,12 @@ class OnlineStore:
                 self._readers[project.id] = Readers(database.path, project.name)
             return self._readers[project.id]
 
+    def stop_reading(self) -> None:
+        """Have every statement under way end soon."""
+        with self._guard:
+            for readers in self._readers.values():
+                readers.stop()
+
     def close(self) -> None:
         """Close the files."""
         with self._guard:
