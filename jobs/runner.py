@@ -29,6 +29,16 @@ class JobFailedError(Exception):
     """A job did not succeed; the message carries the job's own reason and where its logs are."""
 
 
+def _tell(line: str, listener: Listener) -> None:
+    """Pass a line on as a terminal would show it in the end: what a carriage return overwrote is left out."""
+    progress = parse_progress(line)
+    text = line.rstrip("\r").rpartition("\r")[2].strip()
+    if progress:
+        listener(progress[1], progress[0])
+    elif text:
+        listener(text, None)
+
+
 class JobRunner:
     """The jobs of one use case on the platform that the client is logged in to.
 
@@ -122,9 +132,8 @@ class JobRunner:
             text = self._read(execution.stdout_path)
             lines = text[seen:].split("\n")
             rest = "" if finished else lines.pop()
-            for line in filter(None, lines):
-                progress = parse_progress(line)
-                listener(progress[1] if progress else line, progress[0] if progress else None)
+            for line in lines:
+                _tell(line, listener)
             seen = len(text) - len(rest)
             if finished:
                 return execution

@@ -40,7 +40,7 @@ PIPELINES = {
 }
 STAGES = tuple(PIPELINES)
 
-_PROGRESS_LINE = re.compile(r"^::progress (?P<fraction>[0-9.]+) (?P<message>.*)$")
+_PROGRESS_LINE = re.compile(r"::progress (?P<fraction>[0-9.]+) (?P<message>.*)$")
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,11 @@ def progress_line(fraction: float, message: str) -> str:
 
 
 def parse_progress(line: str) -> tuple[float, str] | None:
-    """Read a line of a job's log as progress, or return None if it is none."""
-    match = _PROGRESS_LINE.match(line)
+    """Read a line of a job's log as progress, or return None if it is none.
+
+    Something that the client printed without ending its line may stand before it.
+    """
+    match = _PROGRESS_LINE.search(line)
     return (float(match["fraction"]), match["message"]) if match else None
 
 

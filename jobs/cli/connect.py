@@ -56,6 +56,7 @@ def connect(home: Path, home_was_named: bool) -> Connection:
         os.environ.update(running.environment())
     host = os.environ["HOPSWORKS_HOST"]
     where = f"{host}:{os.environ.get('HOPSWORKS_PORT', '443')}"
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the client's own bars would break the command's
     import hopsworks
 
     logging.getLogger().setLevel(logging.WARNING)

@@ -22,9 +22,13 @@ def test_progress_survives_the_log(fraction: float, message: str) -> None:
     assert parsed[1] == message
 
 
-@pytest.mark.parametrize("line", ["", "::progress", "::progress x y", "progress 0.5 a", " ::progress 0.5 a"])
+@pytest.mark.parametrize("line", ["", "::progress", "::progress x y", "progress 0.5 a"])
 def test_other_lines_are_no_progress(line: str) -> None:
     assert parse_progress(line) is None
+
+
+def test_progress_is_found_behind_an_unfinished_line() -> None:
+    assert parse_progress("Downloading... DONE::progress 0.250 next") == (0.25, "next")
 
 
 def test_a_use_case_is_a_module_in_every_folder() -> None:
