@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,10 +110,14 @@ class Reader:
         File of the project.
     schema : str
         Name by which statements know it: the project's.
+    changes : callable
+        Returns a number that is another one after tables were changed.
     """
 
-    def __init__(self, file: Path, schema: str) -> None:
+    def __init__(self, file: Path, schema: str, changes: Callable[[], int]) -> None:
         self._schema = schema
+        self._changes = changes
+        self._planned_at = changes()
         self._typing = False
         self._deadline = 0.0
         self._stopped = False
@@ -174,6 +178,10 @@ class Reader:
         QueryError
             If it is not a statement that reads the project's tables.
         """
+        changes = self._changes()
+        if changes != self._planned_at:
+            self._plans.clear()
+            self._planned_at = changes
         plan = self._plans.get(text)
         if plan is None:
             plan = self._make_plan(text)
@@ -181,10 +189,6 @@ class Reader:
             if len(self._plans) > _MAX_PLANS:
                 self._plans.popitem(last=False)
         return plan
-
-    def forget(self) -> None:
-        """Forget what is known of statements; tables changed."""
-        self._plans.clear()
 
     def _make_plan(self, text: str) -> Plan:
         self._deadline = time.monotonic() + MAX_SECONDS
@@ -249,10 +253,12 @@ class Readers:
         File of the project.
     schema : str
         Name of the project.
+    changes : callable
+        See :class:`Reader`.
     """
 
-    def __init__(self, file: Path, schema: str) -> None:
-        self._file, self._schema = file, schema
+    def __init__(self, file: Path, schema: str, changes: Callable[[], int]) -> None:
+        self._file, self._schema, self._changes = file, schema, changes
         self._idle: list[Reader] = []
         self._lent: set[Reader] = set()
         self._guard = threading.Lock()
@@ -260,7 +266,7 @@ class Readers:
     def take(self) -> Reader:
         """Return a reader that nobody uses; give it back."""
         with self._guard:
-            reader = self._idle.pop() if self._idle else Reader(self._file, self._schema)
+            reader = self._idle.pop() if self._idle else Reader(self._file, self._schema, self._changes)
             self._lent.add(reader)
         return reader
 

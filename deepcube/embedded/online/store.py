@@ -62,7 +62,7 @@ class OnlineStore:
         database = self.database(project.id)
         with self._guard:
             if project.id not in self._readers:
-                self._readers[project.id] = Readers(database.path, project.name)
+                self._readers[project.id] = Readers(database.path, project.name, lambda: database.schema_changes)
             return self._readers[project.id]
 
     def stop_reading(self) -> None:
