@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import duckdb
@@ -28,6 +31,7 @@ from deepcube.embedded.query.resolve import (
 from deepcube.embedded.store import groups
 
 CHUNK_ROWS = 131_072
+WORKERS = min(4, os.cpu_count() or 1)
 
 
 @dataclass
@@ -42,12 +46,17 @@ class _Frame:
         Rows of each source.
     positions : dict of str to array or None
         Per source and row the position in its table, -1 for no match; None where row i is row i.
+    origins : dict of str to array
+        Which row a row comes from, for each join under way.
+    orders : dict
+        In which order the rows were searched by some keys, for the next join by the same.
     """
 
     rows: int
     tables: dict[str, pa.Table]
     positions: dict[str, Integers | None]
     origins: dict[str, Integers] = field(default_factory=dict)
+    orders: dict[tuple[Column, ...], Integers] = field(default_factory=dict)
 
     def column(self, column: Column) -> pa.Array:
         """Look up a column for every row."""
@@ -65,6 +74,7 @@ class _Frame:
             self.positions[alias] = rows if positions is None else positions[rows]
         for alias, origin in self.origins.items():
             self.origins[alias] = origin[rows]
+        self.orders.clear()
         self.rows = len(rows)
 
     def append(self, alias: str, positions: Integers) -> None:
@@ -73,6 +83,7 @@ class _Frame:
             base = np.arange(self.rows) if old is None else old
             more = positions if other == alias else np.full(len(positions), NONE, dtype=np.int64)
             self.positions[other] = np.concatenate([base, more])
+        self.orders.clear()
         self.rows += len(positions)
 
     def matched(self, node: Node) -> npt.NDArray[np.bool_]:
@@ -115,17 +126,20 @@ class Frames:
         self._needed = _needed(query)
         self._at_once = any(join.kind in (RIGHT, FULL) for join in query.root.all_joins)
         self._before, self._after = self._split(query.root.filter)
-        self._tables = {
-            join.node.source.alias: self._load(join.node).read_all().combine_chunks() for join in query.root.all_joins
-        }
-        self._matchers = {
-            join.node.source.alias: self._matcher(join)
-            for join in query.root.all_joins
-            if join.as_of is not None and not join.skipped
-        }
+        self._tables: dict[str, pa.Table] = {}
+        self._matchers: dict[str, Matcher] = {}
+        with ThreadPoolExecutor(WORKERS) as pool:
+            list(pool.map(self._prepare, query.root.all_joins))
         root = self._load(query.root)
         self._root_schema, self._root = root.schema, root
         self.schema = self._schema()
+
+    def _prepare(self, join: Join) -> None:
+        """Read what a join needs of its source, and sort it for searching."""
+        alias = join.node.source.alias
+        self._tables[alias] = self._load(join.node).read_all().combine_chunks()
+        if join.as_of is not None and not join.skipped:
+            self._matchers[alias] = self._matcher(join)
 
     def _split(self, predicate: Predicate | None) -> tuple[list[Predicate], list[Predicate]]:
         """Part the root's filter into what can be checked before the joins and what only after them."""
@@ -168,17 +182,27 @@ class Frames:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the result, chunk by chunk, in the order of the root's rows."""
-        alias = self._query.root.source.alias
         if self._at_once:
             chunks: Iterator[pa.Table] = iter([self._root.read_all().combine_chunks()])
         else:
             chunks = (pa.Table.from_batches([batch]) for batch in self._root)
-        for chunk in chunks:
-            frame = _Frame(len(chunk), {**self._tables, alias: chunk}, {alias: None})
-            for join in self._query.root.joins:
-                self._apply(frame, join)
-                self._keep(frame, join)
-            yield from self._finish(frame)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            under_way: deque[Future[list[pa.RecordBatch]]] = deque()
+            for chunk in chunks:
+                under_way.append(pool.submit(self._joined, chunk))
+                if len(under_way) > WORKERS:
+                    yield from under_way.popleft().result()
+            while under_way:
+                yield from under_way.popleft().result()
+
+    def _joined(self, chunk: pa.Table) -> list[pa.RecordBatch]:
+        """Join everything to some rows of the root."""
+        frame = _Frame(len(chunk), {**self._tables, self._query.root.source.alias: chunk}, {})
+        frame.positions[self._query.root.source.alias] = None
+        for join in self._query.root.joins:
+            self._apply(frame, join)
+            self._keep(frame, join)
+        return list(self._finish(frame))
 
     def _finish(self, frame: _Frame) -> Iterator[pa.RecordBatch]:
         if self._after:
@@ -238,8 +262,9 @@ class Frames:
         keys = [_comparable(frame.column(left)) for left, _ in join.keys]
         assert join.as_of is not None
         times = instants(frame.column(join.as_of), join.as_of.kind, _native(join))
+        by = (*(left for left, _ in join.keys), join.as_of)
         try:
-            found = self._matchers[join.node.source.alias].match(keys, times)
+            found, frame.orders[by] = self._matchers[join.node.source.alias].match(keys, times, frame.orders.get(by))
         except pa.ArrowInvalid as error:
             raise _unlike(join, error) from None
         return found if join.max_age_ms is None else self._fresh(join, found, times)

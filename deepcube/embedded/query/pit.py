@@ -53,7 +53,7 @@ class Matcher:
         if self.has_ties and ranking is not None:
             self._rows = _settle_ties(self._sorted, equal, self._rows, ranking)
 
-    def match(self, keys: list[pa.Array], times: pa.Array) -> Integers:
+    def match(self, keys: list[pa.Array], times: pa.Array, order: Integers | None = None) -> tuple[Integers, Integers]:
         """Return, for each row, the position of its match among the other group's rows, or -1.
 
         Parameters
@@ -62,20 +62,25 @@ class Matcher:
             Key columns, of the same types as those of the other group.
         times : pa.Array
             Event times as int64.
+        order : array, optional
+            The order in which rows are searched, as an earlier call gave it for the same keys and times. It changes
+            no result: sorted searches stay in the processor's cache.
+
+        Returns
+        -------
+        positions, order : array, array
+            The matches, and the order for the next call.
         """
-        found = np.full(len(times), NONE, dtype=np.int64)
-        if len(self._sorted) == 0:
-            return found
+        if len(self._sorted) == 0 or len(times) == 0:
+            return np.full(len(times), NONE, dtype=np.int64), np.arange(len(times))
         codes = self._encoder.encode(keys)
-        valid = _valid([*keys, times]) & (codes >= 0)
-        rows = slice(None) if valid.all() else np.flatnonzero(valid)
-        wanted = self._clock.combine(codes[rows], integers(times)[rows])
-        order = np.argsort(wanted)  # sorted searches stay in cache
+        wanted = self._clock.combine(codes, integers(times))
+        order = np.argsort(wanted) if order is None else order
         at = np.empty(len(wanted), dtype=np.int64)
         at[order] = np.searchsorted(self._sorted, wanted[order], side="right") - 1
-        hit = (at >= 0) & (self._clock.code(self._sorted[np.maximum(at, 0)]) == codes[rows])
-        found[rows] = np.where(hit, self._rows[np.maximum(at, 0)], NONE)
-        return found
+        near = np.maximum(at, 0)
+        hit = (at >= 0) & (codes >= 0) & (self._clock.code(self._sorted[near]) == codes) & _valid([*keys, times])
+        return np.where(hit, self._rows[near], NONE), order
 
 
 class _Encoder:
