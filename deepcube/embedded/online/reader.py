@@ -118,7 +118,7 @@ class Reader:
         self._schema = schema
         self._changes = changes
         self._planned_at = changes()
-        self._typing = False
+        self._trusted = False
         self._deadline = 0.0
         self._stopped = False
         self._plans: OrderedDict[str, Plan] = OrderedDict()
@@ -161,14 +161,16 @@ class Reader:
             allowed = (own and _GROUP_TABLE.fullmatch(first or "") is not None) or first == "json_each"
         elif action == sqlite3.SQLITE_FUNCTION:
             allowed = (second or "").lower() in _FUNCTIONS
-        if self._typing:
-            allowed = allowed or action in (
-                sqlite3.SQLITE_CREATE_TEMP_VIEW,
-                sqlite3.SQLITE_DROP_TEMP_VIEW,
-                sqlite3.SQLITE_PRAGMA,
-            )
-            allowed = allowed or (schema == "temp" and action != sqlite3.SQLITE_ATTACH)
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK if allowed or self._trusted else sqlite3.SQLITE_DENY
+
+    @contextmanager
+    def _own_statements(self) -> Iterator[None]:
+        """Allow, for a block, statements that this class wrote."""
+        self._trusted = True
+        try:
+            yield
+        finally:
+            self._trusted = False
 
     def plan(self, text: str) -> Plan:
         """Return what is known of a statement's text; found out at its first use.
@@ -182,6 +184,8 @@ class Reader:
         if changes != self._planned_at:
             self._plans.clear()
             self._planned_at = changes
+            with self._own_statements():  # running a statement is what makes SQLite look at the tables again
+                self._connection.execute(f"SELECT 1 FROM {quoted(self._schema)}.sqlite_master LIMIT 0").fetchall()
         plan = self._plans.get(text)
         if plan is None:
             plan = self._make_plan(text)
@@ -205,14 +209,11 @@ class Reader:
         return Plan(text, columns, all(map(_is_lookup, (step[3] for step in steps))))
 
     def _result_columns(self, text: str) -> tuple[tuple[str, str], ...]:
-        """Return names and declared types of the result: those of a view of the statement."""
-        self._typing = True
-        try:
+        """Return names and declared types of the result: those of a view of the statement, which was found harmless."""
+        with self._own_statements():
             self._connection.execute(f"CREATE TEMP VIEW {_TYPING_VIEW} AS {text.replace('?', 'NULL')}")
             rows = self._connection.execute(f"PRAGMA temp.table_xinfo({_TYPING_VIEW})").fetchall()
             self._connection.execute(f"DROP VIEW temp.{_TYPING_VIEW}")
-        finally:
-            self._typing = False
         return tuple((row[1], row[2]) for row in rows)
 
     def rows(self, plan: Plan, parameters: list[Any]) -> sqlite3.Cursor:
@@ -231,11 +232,8 @@ class Reader:
 
     def tables(self) -> list[str]:
         """Return the names of the tables."""
-        self._typing = True
-        try:
+        with self._own_statements():
             rows = self._connection.execute(f"PRAGMA {quoted(self._schema)}.table_list").fetchall()
-        finally:
-            self._typing = False
         return sorted(row[1] for row in rows if _GROUP_TABLE.fullmatch(row[1]))
 
 

@@ -89,6 +89,7 @@ class MySqlWire:
             self._server.close()
         for connection in list(self.connections):
             connection.close()
+        self.store.stop_reading()
         await asyncio.get_running_loop().run_in_executor(None, self.threads.shutdown)
         for reader in self._at_once.values():
             reader.close()
@@ -297,7 +298,7 @@ class _Connection(asyncio.Protocol):
         """Run a statement in a worker thread and send its rows as fast as the client takes them."""
         assert self._project is not None
         readers, loop = self._wire.readers(self._project), asyncio.get_running_loop()
-        reader = await loop.run_in_executor(self._wire.threads, readers.take)
+        reader = readers.take()
         try:
             plan, cursor = await loop.run_in_executor(self._wire.threads, _run, reader, text, parameters)
             head: list[bytes] | None = None
@@ -317,9 +318,11 @@ class _Connection(asyncio.Protocol):
         except Exception:
             _log.exception("mysql: connection closed")
             self.close()
-        finally:
-            readers.give_back(reader)
-            self._task = None
+        except asyncio.CancelledError:  # the client went away; a thread may still be at work with the reader
+            readers.abandon(reader)
+            raise
+        readers.give_back(reader)
+        self._task = None
         if not self._transport.is_closing():
             self._transport.resume_reading()
             self.data_received(b"")

@@ -15,9 +15,9 @@ from fault_bench import Bench
 from fault_shim import compiler
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A bench; needs Linux and a C compiler, whose absence is a failure on CI."""
+    """The bench, whose home folder each test makes new; needs Linux and a C compiler, whose absence fails on CI."""
     reason = ""
     if not sys.platform.startswith("linux"):
         reason = "the fault shim uses /proc"

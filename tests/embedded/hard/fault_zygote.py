@@ -234,6 +234,7 @@ def _serve() -> None:
         if status is None:
             os.kill(pid, signal.SIGKILL)
     answer({"ended": True})
+    os._exit(0)  # what was imported may take its time to clean up
 
 
 if __name__ == "__main__":
