@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Mount, Route
 
@@ -369,3 +371,31 @@ def test_taking_a_key_back_ends_its_sessions(site: Site) -> None:
     assert browser.get("/console/1").status_code == 200
     site.platform.keys.revoke("soon revoked", OWNER)
     assert browser.get("/console/1").status_code == 401
+
+
+_segments = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        ["jobs", "features", "groups", "views", "models", "deployments", "files", "at", "1", "0", "-1", ".."]
+    ),
+    st.integers(0, 2**80).map(str),
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    path=st.lists(_segments, max_size=6),
+    query=st.dictionaries(
+        st.sampled_from(["q", "offset", "version", "out", "err", "x"]), st.text(max_size=8), max_size=3
+    ),
+    form=st.dictionaries(st.sampled_from(["arguments", "request", "key"]), st.text(max_size=20), max_size=2),
+)
+def test_no_address_or_form_breaks_the_console(
+    site: Site, path: list[str], query: dict[str, str], form: dict[str, str]
+) -> None:
+    browser = site.signed_in()
+    token = _token(browser.get("/console/1").text)
+    address = "/console/1/" + "/".join(quote(segment, safe="") for segment in path)
+    assert browser.get(address, params=query).status_code < 500
+    answer = browser.post(address, data={**form, "csrf": token}, headers={"origin": ORIGIN})
+    assert answer.status_code < 500
