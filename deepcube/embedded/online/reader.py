@@ -212,8 +212,10 @@ class Reader:
         """Return names and declared types of the result: those of a view of the statement, which was found harmless."""
         with self._own_statements():
             self._connection.execute(f"CREATE TEMP VIEW {_TYPING_VIEW} AS {text.replace('?', 'NULL')}")
-            rows = self._connection.execute(f"PRAGMA temp.table_xinfo({_TYPING_VIEW})").fetchall()
-            self._connection.execute(f"DROP VIEW temp.{_TYPING_VIEW}")
+            try:
+                rows = self._connection.execute(f"PRAGMA temp.table_xinfo({_TYPING_VIEW})").fetchall()
+            finally:
+                self._connection.execute(f"DROP VIEW temp.{_TYPING_VIEW}")
         return tuple((row[1], row[2]) for row in rows)
 
     def rows(self, plan: Plan, parameters: list[Any]) -> sqlite3.Cursor:
