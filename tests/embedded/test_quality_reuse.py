@@ -42,12 +42,17 @@ def lineage(project: Any, store: Any, tmp_path_factory: pytest.TempPathFactory) 
     view.training_data()
     (folder / "model.txt").write_text("weights")
     model = project.get_model_registry().python.create_model(
-        "lineage_model", metrics={"rmse": 0.5}, feature_view=view, training_dataset_version=1, description="drought"
+        "lineage_model",
+        metrics={"rmse": 0.5},
+        feature_view=view,
+        training_dataset_version=1,
+        description="drought",
+        tags={"name": "stage", "value": "test"},
     )
     model.save(str(folder / "model.txt"))
     (folder / "predictor.py").write_text(PREDICTOR)
     script = project.get_dataset_api().upload(str(folder / "predictor.py"), "Resources", overwrite=True)
-    deployment = model.deploy(name="lineagedeployment", script_file=script)
+    deployment = model.deploy(name="lineagedeployment", script_file=script, tags={"name": "team", "value": "a"})
     return {"raw": raw, "clean": clean, "extra": extra, "view": view, "model": model, "deployment": deployment}
 
 
@@ -81,6 +86,21 @@ def test_tags_at_creation_and_when_they_were_attached(store: Any) -> None:
     attached = group.get_tags_metadata()["owner"].created_on
     assert abs(dt.datetime.now(dt.UTC) - attached) < dt.timedelta(minutes=5)
     assert store.get_feature_group("tagged", 1).get_tag("owner") == "me"
+    view = store.create_feature_view("tagged", version=1, query=group.select_all(), tags=tags)
+    assert view.get_tags() == {"owner": "me", "digits": "5", "object": {"a": 1}}
+    view.training_data(tags={"name": "split", "value": "none"})
+    assert view.get_training_dataset_tags(1) == {"split": "none"}
+
+
+def test_tags_of_models_deployments_and_jobs_at_creation(project: Any, lineage: dict[str, Any]) -> None:
+    assert lineage["model"].get_tags() == {"stage": "test"}
+    assert lineage["deployment"].get_tags() == {"team": "a"}
+    jobs = project.get_job_api()
+    job = jobs.create_job("tagged_job", {**jobs.get_configuration("PYTHON"), "appPath": "Resources/predictor.py"})
+    job.add_tag("cost", {"cents": 5})
+    assert job.get_tags() == {"cost": {"cents": 5}} and job.get_tag("cost") == {"cents": 5}
+    job.delete_tag("cost")
+    assert job.get_tags() == {}
 
 
 def test_tags_of_training_datasets_and_files(project: Any, lineage: dict[str, Any]) -> None:

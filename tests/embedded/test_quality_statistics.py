@@ -168,3 +168,33 @@ def test_an_activity_tells_of_them(store: Any) -> None:
     assert commit.commit["rows_inserted"] == 100
     moment = dt.datetime.fromtimestamp(commit.timestamp / 1000, dt.UTC)
     assert abs(dt.datetime.now(dt.UTC) - moment) < dt.timedelta(minutes=5)
+
+
+def test_files_of_training_datasets_are_described_by_the_server(store: Any) -> None:
+    group = make_group(store, "stats_files", rows=200)
+    view = store.create_feature_view(
+        "stats_files", version=1, query=group.select(["cell", "ndvi", "cover"]), labels=["cover"]
+    )
+    config = {"enabled": True, "histograms": True, "correlations": True, "exact_uniqueness": True}
+    version, _ = view.create_training_data(data_format="parquet", statistics_config=config)
+    found = by_name(view.get_training_dataset_statistics(version))
+    assert (found["ndvi"].count, found["ndvi"].num_null_values) == (200, 20)
+    assert found["ndvi"].mean == pytest.approx(frame(200)["ndvi"].mean())
+    assert {item["column"] for item in found["ndvi"].extended_statistics["correlations"]} == {"cell", "ndvi"}
+    assert found["cell"].uniqueness == 1.0
+
+
+def test_splits_in_files_are_described_one_by_one(store: Any) -> None:
+    group = make_group(store, "stats_splits", rows=100)
+    view = store.create_feature_view("stats_splits", version=1, query=group.select(["cell", "ndvi"]))
+    config = {"enabled": True, "histograms": True}
+    version, job = view.create_train_test_split(
+        test_size=0.3, data_format="csv", statistics_config=config, write_options={"wait_for_job": True}
+    )
+    assert job is None or job.get_final_state() == "SUCCEEDED"
+    found = view.get_training_dataset_statistics(version)
+    splits = {split.name: split.feature_descriptive_statistics for split in found.split_statistics}
+    counts = {name: {f.feature_name: f.count for f in features}["cell"] for name, features in splits.items()}
+    assert set(counts) == {"train", "test"} and sum(counts.values()) == 100
+    numeric = [f for features in splits.values() for f in features if f.feature_name != "time"]
+    assert len(numeric) == 4 and all(f.extended_statistics["histogram"] for f in numeric)

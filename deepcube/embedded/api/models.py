@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deepcube.embedded.errors import bad_request
+from deepcube.embedded.quality import tagging
 from deepcube.embedded.routing import Call, Json, items
 from deepcube.embedded.runtime import models
 from deepcube.embedded.runtime.streaming import StreamRoutes
@@ -48,7 +49,9 @@ def _filter(call: Call, key: str) -> str | None:
 def save(call: Call) -> Json:
     """Register a model version, or replace its metadata."""
     _registry(call)
-    entity = models.save(call.platform, call.project, call.path["key"], call.document, call.user.document())
+    with call.platform.catalog.transaction():
+        entity = models.save(call.platform, call.project, call.path["key"], call.document, call.user.document())
+        tagging.set_tags(call.platform, entity, call.document.get("tags"))
     return models.model_document(call.platform, entity)
 
 

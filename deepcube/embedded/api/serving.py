@@ -8,6 +8,7 @@ from typing import Any
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request, not_found, unsupported
+from deepcube.embedded.quality import tagging
 from deepcube.embedded.routing import Call, Json, Routes
 from deepcube.embedded.runtime import deployments
 from deepcube.embedded.runtime.deployments import DEPLOYMENT, SCHEMA_NOT_FOUND, deployment_document, find_deployment
@@ -47,6 +48,8 @@ def save(call: Call) -> Json:
     """Make a deployment, or change one; a running one takes the change over."""
     new_version = call.flag("newVersion")
     entity = deployments.save(call.platform, call.project, call.document, call.user.email, new_version=new_version)
+    with call.platform.catalog.transaction():
+        tagging.set_tags(call.platform, entity, call.document.get("tags"))
     call.platform.service(Serving).update(call.project, entity)
     return _document(call, entity)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deepcube.embedded.catalog import Entity
-from deepcube.embedded.quality import compute, hooks, statistics
+from deepcube.embedded.quality import compute, dataset_statistics, hooks, statistics
 from deepcube.embedded.quality.artifacts import artifact_of
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.quality.statistics import StatisticsQuery
@@ -36,10 +36,22 @@ def _query(call: Call) -> StatisticsQuery:
 
 
 @routes.get(_VIEW + "/statistics")
-@routes.get(_DATASET + "/statistics")
-def read_statistics(call: Call) -> Json:
-    """Return the statistics of a feature view or training dataset that the filters name."""
+def read_view_statistics(call: Call) -> Json:
+    """Return the statistics of a feature view that the filters name."""
     return items(statistics.first(call.platform, _artifact(call), _query(call)))
+
+
+@routes.get(_DATASET + "/statistics")
+def read_dataset_statistics(call: Call) -> Json:
+    """Return the statistics of a training dataset that the filters name."""
+    return items(dataset_statistics.of_dataset(call.platform, call.project, _artifact(call), _query(call)))
+
+
+@routes.post(_DATASET + "/statistics/compute")
+def compute_dataset_statistics(call: Call) -> Json:
+    """Start the job that computes the statistics of a training dataset's files, and return the job."""
+    dataset = _artifact(call)
+    return job_document(call.platform, compute.start_job(call.platform, call.project, dataset, {"dataset": dataset.id}))
 
 
 @routes.get(_GROUP)

@@ -13,15 +13,15 @@ from collections import OrderedDict
 from typing import Any
 
 from deepcube.embedded.catalog import Entity, now_ms
-from deepcube.embedded.errors import ApiError, not_found
+from deepcube.embedded.errors import ApiError, EmbeddedError, not_found
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.quality import activities, statistics
+from deepcube.embedded.quality import activities, dataset_statistics, statistics
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.quality.profile import ProfileConfig, profile
 from deepcube.embedded.quality.statistics import StatisticsQuery
 from deepcube.embedded.query.engine import connect
 from deepcube.embedded.runtime.builtin import BUILTINS, ensure_job, run_job, say
-from deepcube.embedded.store import commits, groups
+from deepcube.embedded.store import commits, datasets, groups
 
 COMMIT_NOT_FOUND = 270227
 JOB_KIND = "statistics"
@@ -214,9 +214,9 @@ def start_job(platform: Platform, project: Project, artifact: Entity, arguments:
     project : Project
         Project of the artifact.
     artifact : Entity
-        Feature group.
+        Feature group or training dataset.
     arguments : dict
-        ``group`` and, for the rows as of an earlier time, ``until`` (milliseconds).
+        ``group`` and, for the rows as of an earlier time, ``until`` (milliseconds); or ``dataset``.
     """
     name = f"{artifact.name}_{artifact.version}_compute_statistics"
     job = ensure_job(platform, project, name, kind=JOB_KIND, **arguments)
@@ -225,7 +225,10 @@ def start_job(platform: Platform, project: Project, artifact: Entity, arguments:
 
 
 def run(platform: Platform, project: Project, arguments: Json) -> None:
-    """Compute the statistics of a feature group: the built-in job of kind ``statistics``."""
+    """Compute the statistics of a feature group or training dataset: the built-in job of kind ``statistics``."""
+    if "dataset" in arguments:
+        _run_dataset(platform, project, int(arguments["dataset"]))
+        return
     group = groups.find_group(platform, project, int(arguments["group"]))
     until = arguments.get("until")
     try:
@@ -235,6 +238,14 @@ def run(platform: Platform, project: Project, arguments: Json) -> None:
         return
     kept = platform.service(StatisticsService).of_commit(group, commit, again=True)
     say(f"computed the statistics of {group.name} version {group.version} as of {kept.body['windowEndCommitTime']}")
+
+
+def _run_dataset(platform: Platform, project: Project, dataset_id: int) -> None:
+    dataset = platform.catalog.get(dataset_id, datasets.KIND)
+    if dataset is None:
+        raise EmbeddedError("the training dataset was removed")
+    kept = dataset_statistics.refresh(platform, project, dataset, again=True)
+    say("this training dataset has no files" if kept is None else f"computed the statistics of {dataset.name}")
 
 
 BUILTINS[JOB_KIND] = run

@@ -73,9 +73,7 @@ def create(platform: Platform, project: Project, artifact: Entity, document: Jso
     if not isinstance(name, str) or not _NAME.match(name):
         raise bad_request(f"the name of a monitoring configuration has 1 to 64 letters, digits and _, found {name!r}")
     if document.get("triggerType") not in (None, "CRON"):
-        raise unsupported(
-            "monitoring on each ingestion", "statistics follow each commit anyway; give it a schedule"
-        )
+        raise unsupported("monitoring on each ingestion", "statistics follow each commit anyway; give it a schedule")
     body = _body(platform, artifact, document)
     with platform.catalog.transaction():
         try:

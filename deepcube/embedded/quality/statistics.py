@@ -77,6 +77,8 @@ class StatisticsQuery:
         if not all(self.filters.holds(name, body.get(key)) for name, key in _FIELDS.items()):
             return False
         window = self.window()
+        if not window and self.limit == 1 and "rowPercentage" in body and not _is_whole(body):
+            return False  # the newest ones are those of all rows, not those of a window that monitoring looked at
         return not window or all(name in window or body.get(_WINDOW[name]) is None for name in _BOUNDS)
 
     def with_window_end(self, time_ms: int) -> StatisticsQuery:
@@ -162,7 +164,8 @@ def forget_oldest(platform: Platform, artifact: Entity, keep: int) -> None:
 
 
 def _is_whole(body: Json) -> bool:
-    return "windowStartCommitTime" not in body and body["rowPercentage"] == 1.0
+    """Tell whether statistics are about all rows as of a commit, or of a dataset."""
+    return not {"windowStartCommitTime", "eventTime"} & set(body) and body["rowPercentage"] == 1.0
 
 
 def first(platform: Platform, artifact: Entity, query: StatisticsQuery) -> list[Json]:

@@ -15,6 +15,7 @@ from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.quality import activities
 from deepcube.embedded.quality.filters import Filters
+from deepcube.embedded.runtime import alerts
 
 REPORT = "validation_report"
 RESULT = "validation_result"
@@ -50,6 +51,9 @@ def save_report(platform: Platform, group: Entity, document: dict[str, Any], use
         detail = {"validationReport": report_document(platform, report)}
         message = f"Validation {outcome}; the data was {ingestion.lower().replace('_', ' ')}"
         activities.record(platform, group, activities.VALIDATIONS, message, user=user, detail=detail)
+        for owner in (group, None):
+            status = "VALIDATION_SUCCESS" if report.body["success"] else "VALIDATION_FAILURE"
+            alerts.trigger(platform, group.project_id, owner, status, message, featureGroup=group.name)
     return report
 
 
