@@ -24,7 +24,7 @@ def frame(keys):
             "id": pd.Series(keys, dtype="int64"),
             "ts": [DAY + pd.Timedelta(microseconds=key + 1) for key in keys],
             "text": [f"it's ü \\ {key}\n" for key in keys],
-            "n": [Decimal(f"{key}.25") for key in keys],
+            "n": [Decimal(f"{100 + key}.25") for key in keys],
             "day": [dt.date(2024, 3, 1)] * len(keys),
             "raw": [b"\x00\xff"] * len(keys),
             "x": [[1.0, float(key)] for key in keys],
@@ -50,7 +50,16 @@ def group(store):
 def expected(key):
     moment = (DAY + pd.Timedelta(microseconds=key + 1)).to_pydatetime()
     text = f"it's ü \\ {key}\n"
-    return [key, moment, text, Decimal(f"{key}.25"), dt.date(2024, 3, 1), b"\x00\xff", [1.0, float(key)], key % 2 == 0]
+    return [
+        key,
+        moment,
+        text,
+        Decimal(f"{100 + key}.25"),
+        dt.date(2024, 3, 1),
+        b"\x00\xff",
+        [1.0, float(key)],
+        key % 2 == 0,
+    ]
 
 
 def test_rows_are_read_by_sql_with_their_types(group):
@@ -61,7 +70,7 @@ def test_rows_are_read_by_sql_with_their_types(group):
     assert (found["ts"] == sent["ts"]).all()
     assert found["flag"].astype(bool).tolist() == sent["flag"].tolist()
     assert group.filter(group.text == "it's ü \\ 3\n").read(online=True)["id"].tolist() == [3]
-    assert sorted(group.filter(group.n > Decimal("18.5")).read(online=True)["id"]) == [19, 20]
+    assert sorted(group.filter(group.n > Decimal("118.5")).read(online=True)["id"]) == [19, 20]
 
 
 def test_progress_of_an_insert(group):
