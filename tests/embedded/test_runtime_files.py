@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -242,6 +243,52 @@ def test_a_long_listing_comes_in_pages(embedded: Running, files: Any, folder: st
     assert len({path for page in pages for path in page}) == 25
     path = f"/project/1/dataset/{folder}?action=listing&sort_by=NAME:desc&limit=2"
     assert [item["attributes"]["name"] for item in call(embedded, "GET", path)[1]["items"]] == ["24.txt", "23.txt"]
+
+
+def test_archives_go_there_and_back(files: Any, folder: str, tmp_path: Path) -> None:
+    (tmp_path / "tree" / "below").mkdir(parents=True)
+    (tmp_path / "tree" / "below" / "b.txt").write_text("b" * 1000)
+    path = files.upload(str(tmp_path / "tree"), folder)
+    assert files.zip(path, block=True, timeout=10)
+    files.remove(path)
+    assert files.unzip(f"{path}.zip", block=True, timeout=10)
+    assert files.read_content(f"/{path}/below/b.txt").content == b"b" * 1000
+    with pytest.raises(RestAPIError):
+        files.unzip(f"{path}.zip")
+    files.mkdir(f"{folder}/elsewhere")
+    files.zip(f"{path}/below/b.txt", destination_path=f"{folder}/elsewhere")
+    files.unzip(f"{folder}/elsewhere/b.txt.zip")
+    assert files.list(f"{folder}/elsewhere/b") == [f"/{folder}/elsewhere/b/b.txt"]
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/etc/out.txt", "a/../../out.txt", "..\\out.txt"])
+def test_an_archive_cannot_write_outside(embedded: Running, files: Any, folder: str, tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("fine.txt", "fine")
+        archive.writestr(name, "evil")
+    path = files.upload(str(tmp_path / "evil.zip"), folder)
+    with pytest.raises(RestAPIError, match="leads out"):
+        files.unzip(path)
+    assert files.list(folder) == [f"/{path}"]
+    assert not list(embedded.home.root.rglob("out.txt"))
+
+
+def test_a_link_in_an_archive_is_no_link_afterwards(embedded: Running, files: Any, folder: str, tmp_path: Path) -> None:
+    entry = zipfile.ZipInfo("link")
+    entry.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
+        archive.writestr(entry, "/etc/passwd")
+    files.unzip(files.upload(str(tmp_path / "link.zip"), folder))
+    assert not _place(embedded, f"{folder}/link/link").is_symlink()
+
+
+def test_what_is_no_archive_is_refused(files: Any, folder: str, tmp_path: Path) -> None:
+    (tmp_path / "text.zip").write_text("no archive")
+    path = files.upload(str(tmp_path / "text.zip"), folder)
+    for attempt in (path, folder, f"{folder}/absent.zip"):
+        with pytest.raises(RestAPIError):
+            files.unzip(attempt)
+    assert files.list(folder) == [f"/{path}"]
 
 
 def test_names_need_not_be_ascii(files: Any, folder: str, tmp_path: Path) -> None:

@@ -411,13 +411,29 @@ def test_logs_are_archived_when_a_deployment_stops(deployment: Any, tmp_path: Pa
 
 
 def test_tail_logs_shows_what_is_new(deployment: Any) -> None:
-    logs = deployment.tail_logs(interval=0.1, timeout=5, since=None)
-    assert "is ready" in next(logs)
-    with pytest.raises(RestAPIError):
-        deployment.predict(inputs=[[1, 2, 3]])
-    news = next(logs)
-    assert "one column expected" in news
-    assert "is ready" not in news
+    time.sleep(1.1)  # what is older than this second is not new
+    logs = deployment.tail_logs(interval=0.05, timeout=20)
+    with ThreadPoolExecutor(1) as pool:
+        news = pool.submit(next, logs)
+        time.sleep(0.5)
+        for columns in (2, 3):
+            with pytest.raises(RestAPIError):
+                deployment.predict(inputs=[[1] * columns])
+        assert "one column expected" in news.result()
+    assert "is ready" not in news.result()
+    rest = news.result() + (next(logs) if news.result().count("expected") < 2 else "")
+    assert rest.count("one column expected") == 2
+    assert "T" not in rest.split(":")[0].split()[0]  # the times that the client asked for are taken off again
+
+
+def test_logs_since_a_moment_and_with_times(embedded: Running, deployment: Any) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    assert "is ready" in deployment.read_logs(since=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
+    assert deployment.read_logs(since=(datetime.now(UTC) + timedelta(hours=1)).isoformat()) == ""
+    (log,) = call(embedded, "GET", f"/project/1/serving/{deployment.id}/logs?timestamps=true&tail=1")[1]
+    assert abs(datetime.fromisoformat(log["content"].split()[0]) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert call(embedded, "GET", f"/project/1/serving/{deployment.id}/logs?since=yesterday")[0] == 400
 
 
 def test_the_request_of_a_large_batch(deployment: Any) -> None:

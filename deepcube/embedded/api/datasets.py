@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from deepcube.embedded.errors import FORBIDDEN, ApiError, bad_request, unsupported
 from deepcube.embedded.routing import Call, Json
+from deepcube.embedded.runtime.archives import pack, unpack
 from deepcube.embedded.runtime.listing import document, is_dataset, listing
 from deepcube.embedded.runtime.multipart import FormFile
 from deepcube.embedded.runtime.streaming import StreamCall, StreamRoutes
@@ -21,6 +22,7 @@ from deepcube.embedded.runtime.uploads import MAX_CHUNK_BYTES, Chunk, Uploads
 routes = StreamRoutes("/project/{project_id:int}/dataset")
 
 _BLOCK = 1 << 20
+_SHARING = "feature groups and feature stores are shared, with their own share(); other files stay in their project"
 
 
 def _place(call: Call, path: str) -> Path:
@@ -87,13 +89,30 @@ def read(call: Call) -> Json:
 
 @routes.post("/{path:path}")
 def change(call: Call) -> Json:
-    """Make a folder, or copy or move something."""
+    """Make a folder, copy, move, pack or unpack something."""
     action = (call.parameter("action") or "").lower()
     if action == "create":
         return _create(call)
     if action in ("copy", "move"):
         return _relocate(call, action)
-    raise unsupported(f"dataset action {action!r}", "use create, copy or move")
+    if action in ("zip", "unzip"):
+        return _archive(call, action)
+    if action == "share":
+        raise unsupported("DatasetApi.share", _SHARING)
+    raise unsupported(f"dataset action {action!r}", "use create, copy, move, zip or unzip")
+
+
+def _archive(call: Call, action: str) -> Json:
+    platform, source = call.platform, _place(call, call.path["path"])
+    if action == "zip":
+        destination = call.parameter("destination_path")
+        name = f"{source.name}.zip"
+        given = str(platform.files.public(source.parent)) if destination is None else destination
+        target = platform.files.resolve(call.project.name, f"{given}/{name}")
+        pack(platform.service(Trees), source, target)
+    else:
+        target = unpack(platform.service(Trees), platform.service(Uploads), source)
+    return document(platform, call.project, target)
 
 
 def _create(call: Call) -> Json:
@@ -134,6 +153,8 @@ def permissions(call: Call) -> Json:
 @routes.delete("/{path:path}")
 def remove(call: Call) -> None:
     """Remove a file, or a folder with everything in it."""
+    if (call.parameter("action") or "").lower() == "unshare":
+        raise unsupported("DatasetApi.unshare", _SHARING)
     place = _place(call, call.path["path"])
     _refuse_own(call, place)
     call.platform.service(Trees).remove(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from deepcube.embedded.quality import tagging
 from deepcube.embedded.routing import Call, Json, Routes
 from deepcube.embedded.runtime import deployments
 from deepcube.embedded.runtime.deployments import DEPLOYMENT, SCHEMA_NOT_FOUND, deployment_document, find_deployment
-from deepcube.embedded.runtime.logs import tail
+from deepcube.embedded.runtime.logs import stamped_tail
 from deepcube.embedded.runtime.serving import Serving
 
 routes = Routes("/project/{project_id:int}/serving")
@@ -111,20 +112,25 @@ def logs(call: Call) -> Json:
     component = (call.parameter("component") or "predictor").lower()
     if component not in ("predictor", "transformer"):
         raise bad_request(f"the components of a deployment are predictor and transformer, found {component!r}")
-    lines, only = call.integer("tail"), call.parameter("pod")
+    lines, only, since = call.integer("tail"), call.parameter("pod"), _moment(call.parameter("since"))
     found = []
     for instance in call.platform.service(Serving).live_instances(_deployment(call), component):
         if only in (None, instance.name):
-            end = tail(instance.log, lines, _LOG_BYTES)
-            found.append(
-                {
-                    "instanceName": instance.name,
-                    "content": end.text,
-                    "truncated": end.truncated,
-                    "restartCount": 0,
-                }
-            )
+            end = stamped_tail(instance.log, lines, _LOG_BYTES, since, with_times=call.flag("timestamps"))
+            document = {"instanceName": instance.name, "content": end.text, "truncated": end.truncated}
+            found.append({**document, "podUid": instance.identity, "restartCount": 0})
     return found
+
+
+def _moment(text: str | None) -> float | None:
+    """Read a time in ISO 8601, UTC unless it says otherwise."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise bad_request(f"{text!r} is not a time in ISO 8601") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 @routes.get("/{id:int}/schema")

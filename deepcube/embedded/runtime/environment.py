@@ -42,7 +42,9 @@ def child_environment(platform: Platform, project: Project, user: User, label: s
         key = platform.keys.create(label, user)
     client = client_environment(platform.home, platform.settings, key) | {"HOPSWORKS_PROJECT": project.name}
     own = platform.service(Vault).environment(user)
-    client["DEEPCUBE_HOME"] = str(platform.home.root)  # where pipelines keep what is not the platform's, e.g. MLflow runs
+    client["DEEPCUBE_HOME"] = str(
+        platform.home.root
+    )  # where pipelines keep what is not the platform's, e.g. MLflow runs
     return {**inherited, **own, **client, "HOPSWORKS_PROJECT_ID": str(project.id), "PYTHONUNBUFFERED": "1", **more}
 
 

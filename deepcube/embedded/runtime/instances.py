@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,10 @@ class Instance:
 
     Attributes
     ----------
+    name : str
+        Name of the instance, as its logs carry it.
+    identity : str
+        Differs from that of every other instance, also of the same name.
     ready : bool
         Whether it answers requests.
     failure : str or None
@@ -77,6 +82,7 @@ class Instance:
     def __init__(self, plan: Plan, number: int, folder: Path, socket_path: Path) -> None:
         self.plan = plan
         self.name = f"{plan.name}-{plan.component}-{number}"
+        self.identity = uuid.uuid4().hex
         self.socket = socket_path
         self.log = folder / f"{plan.component}.log"
         self.ready = False
@@ -130,7 +136,7 @@ class Instance:
         command = [sys.executable, "-P", str(_SCRIPT), "--name", self.plan.name]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
-        task = Task(command, self.plan.environment, work, self.log, self.log, LOG_BYTES, tied=True)
+        task = Task(command, self.plan.environment, work, self.log, self.log, LOG_BYTES, tied=True, stamped=True)
         try:
             process_folder = self._folder / "process"
             shutil.rmtree(process_folder, ignore_errors=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+
+from deepcube.embedded.runtime.supervisor import STAMP
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Tail:
     Attributes
     ----------
     text : str
-        Whole lines.
+        Lines; all are whole but perhaps the last, which may still be written.
     truncated : bool
         Whether the limit of bytes has cut off lines that were asked for.
     """
@@ -34,16 +38,69 @@ def tail(log: Path, lines: int | None, limit: int) -> Tail:
     limit : int
         At most so many bytes.
     """
+    _, kept, cut = _last_lines(log, limit)
+    if lines is not None and len(kept) > lines:
+        return Tail(_text(kept[-lines:] if lines > 0 else []), False)
+    return Tail(_text(kept), cut)
+
+
+def stamped_tail(log: Path, lines: int | None, limit: int, since: float | None, *, with_times: bool) -> Tail:
+    """Return the last lines of a log whose supervisor has kept their times.
+
+    Parameters
+    ----------
+    log, lines, limit
+        As in :func:`tail`.
+    since : float or None
+        Only what was written from then on, seconds since the epoch; whole seconds count.
+    with_times : bool
+        Whether every line starts with its time, as Kubernetes writes it.
+    """
+    start, kept, cut = _last_lines(log, limit)
+    offsets, times = _stamps(log)
+    dated: list[tuple[float, bytes]] = []
+    for line in kept:
+        position = bisect_right(offsets, start) - 1
+        dated.append((times[position] if position >= 0 else 0.0, line))
+        start += len(line)
+    if since is not None:
+        count = len(dated)
+        dated = [(time, line) for time, line in dated if time >= int(since)]
+        cut = cut and len(dated) == count
+    if lines is not None and len(dated) > lines:
+        dated, cut = dated[-lines:] if lines > 0 else [], False
+    if with_times:
+        return Tail(_text([f"{_rfc3339(time)} ".encode() + line for time, line in dated]), cut)
+    return Tail(_text([line for _, line in dated]), cut)
+
+
+def _last_lines(log: Path, limit: int) -> tuple[int, list[bytes], bool]:
+    """Return where the last lines start, the lines, and whether earlier ones were cut off."""
     try:
         with log.open("rb") as stream:
             size = stream.seek(0, 2)
-            stream.seek(max(0, size - limit))
+            start = stream.seek(max(0, size - limit))
             data = stream.read(limit)
     except FileNotFoundError:
-        return Tail("", False)
-    if size > limit:
-        data = data.partition(b"\n")[2]
-    kept = data.decode(errors="replace").splitlines(keepends=True)
-    if lines is not None and len(kept) > lines:
-        return Tail("".join(kept[-lines:]), False)
-    return Tail("".join(kept), size > limit)
+        return 0, [], False
+    if start > 0:
+        partial, _, data = data.partition(b"\n")
+        start += len(partial) + 1
+    return start, data.splitlines(keepends=True), start > 0
+
+
+def _stamps(log: Path) -> tuple[list[int], list[float]]:
+    try:
+        data = log.with_name(f"{log.name}.times").read_bytes()
+    except FileNotFoundError:
+        return [], []
+    pairs = list(STAMP.iter_unpack(data[: len(data) // STAMP.size * STAMP.size]))
+    return [offset for offset, _ in pairs], [time for _, time in pairs]
+
+
+def _rfc3339(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+def _text(lines: list[bytes]) -> str:
+    return b"".join(lines).decode(errors="replace")

@@ -48,6 +48,8 @@ class Task:
         Most bytes of each log file.
     tied : bool
         Whether the child ends with the server, however the server ends.
+    stamped : bool
+        Whether the times of the output are kept beside the logs.
     """
 
     command: Sequence[str]
@@ -57,6 +59,7 @@ class Task:
     stderr: Path
     log_bytes: int = LOG_BYTES
     tied: bool = False
+    stamped: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,7 @@ class Process:
             "log_bytes": task.log_bytes,
             "grace_seconds": GRACE_SECONDS,
             "tied": task.tied,
+            "stamped": task.stamped,
         }
         descriptor = os.open(process._lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -17,6 +17,7 @@ import json
 import os
 import selectors
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+STAMP = struct.Struct("<Qd")
+STAMP_SECONDS = 0.01
 _BLOCK = 64 * 1024
 _DRAIN_SECONDS = 2.0
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
@@ -52,28 +55,43 @@ class Log:
         File; appended to if it exists.
     limit : int
         Most bytes of the file; beyond, the older half is dropped and a line says so.
+    stamped : bool
+        Whether a file beside it, ``<name>.times``, tells from which byte on the output is how old: pairs of an
+        unsigned 64-bit offset and a double, seconds since the epoch.
     """
 
-    def __init__(self, path: Path, limit: int) -> None:
+    def __init__(self, path: Path, limit: int, stamped: bool) -> None:
         self._path = path
         self._limit = limit
         self._stream = path.open("ab", buffering=0)
         self._size = path.stat().st_size
         self._dropped = 0
+        self._times = path.with_name(f"{path.name}.times") if stamped else None
+        self._stamped_at = 0.0
 
     def write(self, data: bytes) -> None:
         """Append; on a full disk the output is lost, the child goes on."""
         with contextlib.suppress(OSError):
+            self._stamp()
             self._size += self._stream.write(data)
             if self._size > self._limit:
                 self._shorten()
+
+    def _stamp(self) -> None:
+        """Note that what is written from here on is of now; at most so often."""
+        now = time.time()
+        if self._times is not None and not 0.0 <= now - self._stamped_at < STAMP_SECONDS:
+            self._stamped_at = now
+            with self._times.open("ab") as stream:
+                stream.write(STAMP.pack(self._size, now))
 
     def _shorten(self) -> None:
         with self._path.open("rb") as old:
             old.seek(self._size - self._limit // 2)
             old.readline()  # start with a whole line
-            self._dropped += old.tell()
+            cut = old.tell()
             newest = old.read()
+        self._dropped += cut
         shorter = self._path.with_name(f".{self._path.name}.shorter")
         notice = f"... {self._dropped} bytes of older output dropped ...\n".encode()
         shorter.write_bytes(notice + newest)
@@ -81,6 +99,16 @@ class Log:
         self._stream.close()
         self._stream = self._path.open("ab", buffering=0)
         self._size = len(notice) + len(newest)
+        if self._times is not None:
+            self._shorten_times(cut, len(notice))
+
+    def _shorten_times(self, cut: int, added: int) -> None:
+        assert self._times is not None
+        kept = [(max(0, offset - cut), at) for offset, at in STAMP.iter_unpack(self._times.read_bytes())]
+        first = max((i for i, (offset, _) in enumerate(kept) if offset == 0), default=0)
+        shorter = self._times.with_name(f".{self._times.name}.shorter")
+        shorter.write_bytes(b"".join(STAMP.pack(offset + added if offset else 0, at) for offset, at in kept[first:]))
+        shorter.replace(self._times)
 
 
 def process_control(option: int, value: int) -> None:
@@ -112,7 +140,8 @@ class Supervisor:
     ----------
     task : dict
         ``folder``, ``command``, ``cwd``, ``stdout``, ``stderr`` (paths; may be the same), ``log_bytes``,
-        ``grace_seconds`` (between SIGTERM and SIGKILL) and ``tied`` (end when standard input closes).
+        ``grace_seconds`` (between SIGTERM and SIGKILL), ``stamped`` (keep the times of the output) and ``tied`` (end
+        when standard input closes).
     """
 
     def __init__(self, task: dict[str, Any]) -> None:
@@ -123,10 +152,10 @@ class Supervisor:
         self._kill_at = float("inf")
         self._status: int | None = None
         self._child: subprocess.Popen[bytes] | None = None
-        out = Log(Path(task["stdout"]), task["log_bytes"])
+        out = Log(Path(task["stdout"]), task["log_bytes"], task["stamped"])
         self._logs = {"out": out, "err": out}
         if task["stderr"] != task["stdout"]:
-            self._logs["err"] = Log(Path(task["stderr"]), task["log_bytes"])
+            self._logs["err"] = Log(Path(task["stderr"]), task["log_bytes"], task["stamped"])
         self._started = time.time()
 
     def run(self) -> None:
