@@ -20,6 +20,7 @@ from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import QUERY_FAILED, bad_request
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.query.predicates import Column, Predicate, logic
+from deepcube.embedded.query.shape import check_query
 from deepcube.embedded.store import groups
 
 Json = dict[str, Any]
@@ -233,6 +234,7 @@ def resolve(platform: Platform, project: Project, document: Json) -> Query:
     ApiError
         404 if a feature group is missing, 400 if the document is not a valid query.
     """
+    check_query(document)
     scope = _Scope(platform, project)
     root = _node(scope, document, None)
     limit = document.get("limit")

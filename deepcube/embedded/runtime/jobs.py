@@ -198,8 +198,10 @@ def split_arguments(text: str | None) -> list[str]:
     Raises
     ------
     ApiError
-        If a quotation is not closed.
+        If they are no text, or a quotation is not closed.
     """
+    if text is not None and not isinstance(text, str):
+        raise ApiError(400, 120001, f"the job's arguments must be a text, found {str(text)[:80]!r}")
     try:
         return shlex.split(text or "")
     except ValueError as error:

@@ -15,6 +15,7 @@ from deepcube.embedded.keys import OWNER
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.query.plans import slim
 from deepcube.embedded.query.resolve import SEMI, Node, Output, Query, resolve
+from deepcube.embedded.query.shape import check_query
 from deepcube.embedded.store import groups
 from deepcube.embedded.store.names import check_name, check_version
 
@@ -72,12 +73,16 @@ def create_view(platform: Platform, project: Project, document: Json) -> Entity:
     version = check_version(document.get("version"), "feature view")
     if not isinstance(document.get("query"), dict):
         raise bad_request(f"feature view {name!r} has no query; compose one from feature groups")
+    check_query(document["query"])
+    marked = document.get("features") or []
+    if not isinstance(marked, list) or not all(isinstance(mark, dict) for mark in marked):
+        raise bad_request(f"the features of feature view {name!r} must be a list of objects")
     plain = without_time_travel(document["query"])
     query = resolve(platform, project, plain)
     body: Json = {
         "description": document.get("description"),
         "query": _settled(query.root, plain),
-        "features": _features(query, document.get("features") or []),
+        "features": _features(query, marked),
         "servingKeys": _serving_keys(query.root),
         "transformationFunctions": document.get("transformationFunctions") or [],
         "loggingEnabled": bool(document.get("loggingEnabled")),

@@ -19,10 +19,12 @@ SCENES = ["create_group", "create_stream", "insert_offline", "insert_stream", "d
 
 def _table() -> list[tuple[str, str]]:
     """Every call."""
-    return [(method, resource.prefix + path) for resource in RESOURCES for method, path, _ in resource.table]
+    calls = [(method, each.prefix + path) for each in RESOURCES for method, path, _ in each.table]
+    streams = [(method, each.prefix + path) for each in RESOURCES for method, path, _ in getattr(each, "_streams", [])]
+    return calls + streams
 
 
-@pytest.mark.parametrize("share", [0.06, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("share", [0.05, pytest.param(1.0, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 def test_every_route_with_hostile_parameters_and_bodies(bench: Bench, share: float) -> None:
     bench.restore_empty()
     with bench.serving() as running:
@@ -37,7 +39,7 @@ def test_every_route_with_hostile_parameters_and_bodies(bench: Bench, share: flo
         _judge(prober, before, len(table))
 
 
-@pytest.mark.parametrize("rounds", [4, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [4, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])])
 def test_what_the_client_sends_with_one_thing_changed(bench: Bench, rounds: int) -> None:
     bench.restore_empty()
     with bench.serving():
