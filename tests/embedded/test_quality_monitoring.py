@@ -244,3 +244,40 @@ def test_a_failed_run_is_kept(store: Any) -> None:
         time.sleep(0.1)
     assert job.get_executions()[0].final_status == "FAILED"
     assert config.get_history()[0].feature_statistics_results == []
+
+
+def test_what_a_model_logs_against_its_training_dataset(project: Any, store: Any, tmp_path: Any) -> None:
+    group = make_group(store, "logged", rows(0, 0.0))
+    view = store.create_feature_view("logged_view", version=1, query=group.select(["cell", "ndvi"]))
+    view.enable_logging()
+    view.training_data()
+    (tmp_path / "model.txt").write_text("weights")
+    registry = project.get_model_registry()
+    model = registry.python.create_model("logged_model", feature_view=view, training_dataset_version=1)
+    model.save(str(tmp_path / "model.txt"))
+    served = view.get_batch_data().head(20).assign(ndvi=7.0)
+    view.log(served, model=model, write_options={"wait_for_online_ingestion": True})
+    view.materialize_log(wait=True)
+    config = (
+        view.create_model_monitoring("drift", "logged_model", 1)
+        .with_reference_training_dataset()
+        .compare_on("mean", threshold=1.0, feature_name="ndvi")
+        .save()
+    )
+    found = {feature.feature_name: feature for feature in run(config).feature_statistics_results}
+    assert (found["ndvi"].detection_statistics.count, found["ndvi"].reference_statistics.count) == (20, 200)
+    assert found["ndvi"].shift_detected
+
+
+def test_alerts_of_a_shift_and_of_a_validation(project: Any, shifted: Any) -> None:
+    alerts = project.get_alerts_api()
+    alerts.create_alert_receiver("someone", email_configs=[{"to": "someone@example.org"}])
+    alert = shifted.create_alert("someone", "monitoring_shift_detected", "critical")
+    validation = shifted.create_alert("someone", "feature_validation_failure", "warning")
+    assert {each.id for each in shifted.get_alerts()} == {alert.id, validation.id}
+    assert shifted.get_alert(alert.id).status == "MONITORING_SHIFT_DETECTED"
+    assert shifted.get_alert(999_999) is None
+    config = shifted.create_feature_monitoring("alerting")
+    run(config.compare_on("count", threshold=0, specific_value=0, feature_name="cell").save())
+    summaries = [each.annotations["summary"] for each in alerts.get_triggered_alerts()]
+    assert any("alerting" in summary for summary in summaries)

@@ -13,7 +13,7 @@ from deepcube.embedded.catalog import DuplicateEntityError, Entity
 from deepcube.embedded.errors import bad_request, conflict, not_found
 from deepcube.embedded.keys import OWNER, User
 from deepcube.embedded.platform import Platform
-from deepcube.embedded.quality import activities
+from deepcube.embedded.quality import activities, checks
 
 SUITE = "expectation_suite"
 EXPECTATION = "expectation"
@@ -29,9 +29,8 @@ def _suite_body(document: dict[str, Any]) -> dict[str, Any]:
     policy = str(document.get("validationIngestionPolicy") or "ALWAYS").upper()
     if policy not in POLICIES:
         raise bad_request(f"validationIngestionPolicy is {policy!r}; expected one of {', '.join(POLICIES)}")
-    if not document.get("expectationSuiteName"):
-        raise bad_request("the expectation suite has no expectationSuiteName")
     body = {field: document.get(field) for field in _SUITE_FIELDS}
+    checks.name(body["expectationSuiteName"], "expectationSuiteName")
     body["runValidation"] = document.get("runValidation") is not False
     return {**body, "meta": _json_text(body["meta"], "meta"), "validationIngestionPolicy": policy}
 
@@ -82,7 +81,7 @@ def create_suite(platform: Platform, group: Entity, document: dict[str, Any], us
                 f"feature group {group.name!r} has an expectation suite already; pass overwrite=True to replace it",
                 SUITE_EXISTS,
             ) from None
-        _set_expectations(platform, created, document.get("expectations") or [])
+        _set_expectations(platform, created, checks.objects(document.get("expectations"), "expectations"))
         _tell(platform, group, created, "An expectation suite was attached to the feature group", user)
     return created
 
@@ -97,7 +96,7 @@ def update_suite(
     with platform.catalog.transaction():
         updated = platform.catalog.update(suite(platform, group, suite_id), _suite_body(document))
         if not metadata_only:
-            _set_expectations(platform, updated, document.get("expectations") or [])
+            _set_expectations(platform, updated, checks.objects(document.get("expectations"), "expectations"))
         _tell(platform, group, updated, "The expectation suite of the feature group was changed", user)
     return updated
 
@@ -135,7 +134,7 @@ def _set_expectations(platform: Platform, attached: Entity, documents: list[dict
 def _expectation_id(document: dict[str, Any]) -> int:
     meta = json.loads(_json_text(document.get("meta"), "meta"))
     found = document.get("id") or meta.get("expectationId") or 0
-    return int(found) if isinstance(found, int) or str(found).isdigit() else 0
+    return found if isinstance(found, int) else 0
 
 
 def expectations(platform: Platform, attached: Entity) -> list[Entity]:
@@ -165,9 +164,7 @@ def add_expectation(platform: Platform, attached: Entity, document: dict[str, An
     ApiError
         400 if the document names no type.
     """
-    catalog, kind = platform.catalog, document.get("expectationType")
-    if not isinstance(kind, str) or not kind:
-        raise bad_request("the expectation has no expectationType, such as expect_column_values_to_not_be_null")
+    catalog, kind = platform.catalog, checks.name(document.get("expectationType"), "expectationType")
     with catalog.transaction():
         number = catalog.next_version(attached.project_id, EXPECTATION, kind, attached.id)
         added = catalog.add(attached.project_id, EXPECTATION, kind, {}, version=number, parent_id=attached.id)
@@ -182,7 +179,7 @@ def update_expectation(platform: Platform, attached: Entity, expectation_id: int
 def _write_expectation(platform: Platform, entity: Entity, document: dict[str, Any]) -> Entity:
     meta = json.loads(_json_text(document.get("meta"), "meta"))
     body = {
-        "expectationType": document.get("expectationType") or entity.name,
+        "expectationType": checks.name(document.get("expectationType") or entity.name, "expectationType"),
         "kwargs": _json_text(document.get("kwargs"), "kwargs"),
         "meta": json.dumps({**meta, "expectationId": entity.id}),
     }

@@ -16,13 +16,13 @@ from deepcube.embedded.catalog import DuplicateEntityError, Entity
 from deepcube.embedded.errors import bad_request, conflict, not_found, unsupported
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.quality import windows
+from deepcube.embedded.quality import checks, windows
 from deepcube.embedded.quality.comparison import DISTRIBUTION_METRICS, METRICS, STRATEGIES
 from deepcube.embedded.runtime.builtin import ensure_job
 from deepcube.embedded.runtime.executions import Executions
 from deepcube.embedded.runtime.jobs import JOB, SCHEDULE, schedule_document
 from deepcube.embedded.runtime.models import MODEL
-from deepcube.embedded.runtime.schedules import save_schedule
+from deepcube.embedded.runtime.schedules import Schedules, save_schedule
 from deepcube.embedded.store import groups, views
 
 CONFIG = "monitoring_config"
@@ -32,8 +32,9 @@ EXISTS = 270232
 COMPUTATION, COMPARISON, DISTRIBUTION = "STATISTICS_COMPUTATION", "STATISTICS_COMPARISON", "DISTRIBUTION_COMPARISON"
 TYPES = (COMPUTATION, COMPARISON, DISTRIBUTION)
 
+MAX_BINS = 10_000
 _NAME = re.compile(r"^\w{1,64}$")
-_KEPT = ("description", "featureMonitoringType", "eventTime", "modelName", "modelVersion")
+_KEPT = ("description", "featureMonitoringType", "eventTime", "modelName")
 _COMPARED = (
     "metric",
     "threshold",
@@ -82,9 +83,15 @@ def create(platform: Platform, project: Project, artifact: Entity, document: Jso
             raise conflict(f"{artifact.name!r} has a monitoring configuration {name!r} already", EXISTS) from None
         job = ensure_job(platform, project, job_name(artifact, name), kind=JOB_KIND, config=config.id)
         config = platform.catalog.update(config, {**body, "jobName": job.name})
-    if document.get("jobSchedule"):
-        save_schedule(platform, project, job, document["jobSchedule"], user.document())
+        _schedule(platform, project, job, document, user)
+    platform.service(Schedules).look()  # once more: before the commit there was nothing to see
     return config
+
+
+def _schedule(platform: Platform, project: Project, job: Entity, document: Json, user: User) -> None:
+    schedule = checks.mapping(document.get("jobSchedule"), "jobSchedule")
+    if schedule:
+        save_schedule(platform, project, job, schedule, user.document())
 
 
 def job_name(artifact: Entity, config: str) -> str:
@@ -99,8 +106,8 @@ def update(platform: Platform, project: Project, config: Entity, document: Json,
     body = {**_body(platform, artifact, document), "jobName": config.body["jobName"]}
     with platform.catalog.transaction():
         changed = platform.catalog.update(config, body)
-    if document.get("jobSchedule"):
-        save_schedule(platform, project, job_of(platform, config), document["jobSchedule"], user.document())
+        _schedule(platform, project, job_of(platform, config), document, user)
+    platform.service(Schedules).look()
     return changed
 
 
@@ -188,16 +195,17 @@ def _body(platform: Platform, artifact: Entity, document: Json) -> Json:
         raise bad_request(f"featureMonitoringType must be one of {', '.join(TYPES)}")
     windows.check_event_time(platform, artifact, document.get("eventTime"))
     number = iter(range(1, 1_000_000))
-    body = {key: document.get(key) for key in _KEPT}
+    body: Json = {key: checks.text(document.get(key), key) for key in _KEPT}
+    body["modelVersion"] = checks.integer(document.get("modelVersion"), "modelVersion")
     body["detectionWindowConfig"] = _window(document.get("detectionWindowConfig"), number)
     reference = document.get("referenceWindowConfig")
     if reference is not None and document["featureMonitoringType"] != COMPUTATION:
         body["referenceWindowConfig"] = _window(reference, number, is_reference=True)
-        _keep_view(artifact, document, body)
+        _keep_view(platform, artifact, document, body)
     known = _features(artifact)
     body["featureStatisticsConfigs"] = [
         _feature(each, known, number, "referenceWindowConfig" in body)
-        for each in document.get("featureStatisticsConfigs") or []
+        for each in checks.objects(document.get("featureStatisticsConfigs"), "featureStatisticsConfigs")
     ]
     if not body["featureStatisticsConfigs"] and document["featureMonitoringType"] != COMPUTATION:
         raise bad_request("there is nothing to compare; use compare_on() or compare_on_distribution()")
@@ -209,40 +217,52 @@ def _features(artifact: Entity) -> list[str]:
 
 
 def _window(document: Any, number: Iterator[int], *, is_reference: bool = False) -> Json:
-    given = document or {"windowConfigType": windows.ALL_TIME}
-    kind = given.get("windowConfigType")
+    given = checks.mapping(document, "a window")
+    kind = given.get("windowConfigType", windows.ALL_TIME)
     if kind not in windows.TYPES or (kind == windows.TRAINING_DATASET and not is_reference):
         raise bad_request(f"windowConfigType {kind!r} is not one of {', '.join(windows.TYPES)}")
     if kind == windows.TRAINING_DATASET:
-        version = given.get("trainingDatasetVersion")
-        if not isinstance(version, int):
+        version = checks.integer(given.get("trainingDatasetVersion"), "trainingDatasetVersion")
+        if version is None:
             raise bad_request("a reference training dataset needs a trainingDatasetVersion")
         return {"id": next(number), "windowConfigType": kind, "trainingDatasetVersion": version}
-    windows.bounds(given, 0)
-    fraction = given.get("rowPercentage")
+    fraction = checks.number(given.get("rowPercentage"), "rowPercentage")
     fraction = 1.0 if fraction is None else float(fraction)
     if not 0 < fraction <= 1:
         raise bad_request(f"rowPercentage must be above 0 and at most 1, found {fraction}")
-    times = {key: given.get(key) for key in ("timeOffset", "windowLength")}
+    times = {key: checks.text(given.get(key), key, 100) for key in ("timeOffset", "windowLength")}
+    windows.bounds(times, 0)
     return {"id": next(number), "windowConfigType": kind, **times, "rowPercentage": fraction}
 
 
-def _keep_view(artifact: Entity, document: Json, body: Json) -> None:
-    """Keep which view a reference training dataset belongs to, if the artifact is a feature group."""
+def _keep_view(platform: Platform, artifact: Entity, document: Json, body: Json) -> None:
+    """Keep which view a reference training dataset belongs to, if the artifact is a feature group.
+
+    The configuration names it, or else a model, whose log the feature group holds and which names its view.
+    """
     if body["referenceWindowConfig"]["windowConfigType"] != windows.TRAINING_DATASET or artifact.kind == views.KIND:
         return
     name, version = document.get("featureViewName"), document.get("featureViewVersion")
+    if name is None and body["modelName"] is not None:
+        model = platform.catalog.first(
+            artifact.project_id, MODEL, name=body["modelName"], version=int(body["modelVersion"] or 0)
+        )
+        view = (model.body.get("featureView") or {}) if model is not None else {}
+        name, version = view.get("name"), view.get("version")
+    if name is None or version is None:
+        raise bad_request("a feature group is compared with a training dataset only for a model that names its view")
     body |= {"featureViewName": name, "featureViewVersion": version}
 
 
-def _feature(document: Any, known: list[str], number: Iterator[int], has_reference: bool) -> Json:
-    name = document.get("featureName") if isinstance(document, dict) else None
+def _feature(document: Json, known: list[str], number: Iterator[int], has_reference: bool) -> Json:
+    name = document.get("featureName")
     if name not in known:
         raise bad_request(f"there is no feature {name!r}; the features are {', '.join(known)}")
     result: Json = {"id": next(number), "featureName": name}
     if document.get("statisticsComparisonConfigs") is not None:
         result["statisticsComparisonConfigs"] = [
-            _comparison(each, number, has_reference) for each in document["statisticsComparisonConfigs"]
+            _comparison(each, number, has_reference)
+            for each in checks.objects(document["statisticsComparisonConfigs"], "statisticsComparisonConfigs")
         ]
     return result
 
@@ -259,8 +279,15 @@ def _comparison(document: Json, number: Iterator[int], has_reference: bool) -> J
         raise bad_request(f"binningStrategy {document['binningStrategy']!r} is not one of {', '.join(STRATEGIES)}")
     if document.get("specificValue") is None and not has_reference:
         raise bad_request("a comparison needs a reference window, a training dataset or a specific value")
-    threshold = document.get("threshold")
-    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (int, float))):
-        raise bad_request(f"a threshold is a number, found {threshold!r}")
+    for key in ("threshold", "specificValue", "smoothingEpsilon"):
+        checks.number(document.get(key), key)
+    bins = checks.integer(document.get("binCount"), "binCount")
+    if bins is not None and not 1 <= bins <= MAX_BINS:
+        raise bad_request(f"binCount must be from 1 to {MAX_BINS}, found {bins}")
+    edges = document.get("customBinEdges")
+    if edges is not None and not isinstance(edges, list):
+        raise bad_request("customBinEdges must be a list of numbers")
+    for edge in edges or []:
+        checks.number(edge, "an edge of a bin")
     kept = {key: document[key] for key in _COMPARED if document.get(key) is not None}
     return {"id": next(number), "relative": False, "strict": False, **kept}

@@ -21,6 +21,7 @@ from deepcube.embedded.errors import (
 )
 from deepcube.embedded.keys import OWNER, User
 from deepcube.embedded.platform import PROJECT, Platform, Project
+from deepcube.embedded.quality import checks
 
 # As in Hopsworks: the name becomes a folder, a database and part of table names.
 _NAME = re.compile(r"^[a-zA-Z0-9]((?!__)[_a-zA-Z0-9]){0,61}$")
@@ -140,7 +141,8 @@ def add_members(platform: Platform, project: Project, team: Any) -> None:
                 email, role = entry["projectTeamPK"]["teamMember"], entry["teamRole"]
             except (TypeError, KeyError):
                 raise bad_request("each of projectTeam needs projectTeamPK.teamMember and teamRole") from None
-            set_role(platform, project, _changeable(platform, project, str(email)), str(role))
+            user = _changeable(platform, project, checks.name(email, "teamMember"))
+            set_role(platform, project, user, checks.name(role, "teamRole"))
 
 
 def change_role(platform: Platform, project: Project, email: str, role: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from deepcube.embedded.catalog import Entity, now_ms
 from deepcube.embedded.errors import EmbeddedError, not_found
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.quality import monitoring, statistics, windows
+from deepcube.embedded.quality import checks, monitoring, statistics, windows
 from deepcube.embedded.quality.comparison import EXACT_METRICS, compare
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.quality.profile import ProfileConfig
@@ -106,8 +106,7 @@ class _Run:
         view = self._artifact
         if view.kind != views.KIND:
             body = self._config.body
-            name, view_version = body.get("featureViewName"), body.get("featureViewVersion")
-            view = views.find_view(self._platform, self._project, str(name), int(view_version or 0))
+            view = views.find_view(self._platform, self._project, body["featureViewName"], body["featureViewVersion"])
         dataset = datasets.find_dataset(self._platform, view, version)
         return windows.statistics_of_dataset(self._platform, self._project, dataset, self._profile_config())
 
@@ -209,10 +208,12 @@ def _execution(platform: Platform, config: Entity) -> int:
 def save(platform: Platform, config: Entity, document: Json) -> Entity:
     """Keep the result of a run."""
     body = {
-        "monitoringTime": document.get("monitoringTime") or now_ms(),
-        "executionId": document.get("executionId") or 0,
-        "featureStatisticsResults": document.get("featureStatisticsResults") or [],
-        "shiftedFeatureNames": document.get("shiftedFeatureNames") or [],
+        "monitoringTime": checks.integer(document.get("monitoringTime"), "monitoringTime") or now_ms(),
+        "executionId": checks.integer(document.get("executionId"), "executionId") or 0,
+        "featureStatisticsResults": checks.objects(
+            document.get("featureStatisticsResults"), "featureStatisticsResults"
+        ),
+        "shiftedFeatureNames": checks.names(document.get("shiftedFeatureNames"), "shiftedFeatureNames"),
         "emptyDetectionWindow": bool(document.get("emptyDetectionWindow")),
         "emptyReferenceWindow": document.get("emptyReferenceWindow"),
         "raisedException": bool(document.get("raisedException")),
@@ -271,7 +272,8 @@ def document(platform: Platform, result: Entity, *, with_statistics: bool) -> Js
 def _with_statistics(platform: Platform, feature: Json) -> Json:
     result = dict(feature)
     for role in ("detection", "reference"):
-        entity = platform.catalog.get(feature.get(f"{role}StatisticsId") or 0, statistics.FEATURE)
+        identifier = feature.get(f"{role}StatisticsId")
+        entity = platform.catalog.get(identifier, statistics.FEATURE) if isinstance(identifier, int) else None
         if entity is not None:
             result[f"{role}Statistics"] = statistics.feature_document(entity)
     return result

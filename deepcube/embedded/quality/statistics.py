@@ -6,13 +6,14 @@ A *statistics* entity says of which artifact, window and moment the numbers are;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from deepcube.embedded.catalog import Entity, now_ms
+from deepcube.embedded.catalog import DuplicateEntityError, Entity, now_ms
 from deepcube.embedded.errors import STATISTICS_NOT_FOUND, bad_request, not_found
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.quality import checks
 from deepcube.embedded.quality.filters import Filters
 
 STATISTICS = "statistics"
@@ -31,6 +32,7 @@ _FIELDS = {
     "row_percentage": "rowPercentage",
     "before_transformation": "beforeTransformation",
 }
+_TIMES = ("computationTime", *(key for key in _WINDOW.values() if key != "eventTime"))
 # A lookup by these, with "equal", means one window: the bounds that it does not name must be open.
 _BOUNDS = ("window_start_commit_time", "window_end_commit_time", "window_start_event_time", "window_end_event_time")
 
@@ -104,28 +106,39 @@ def save(platform: Platform, artifact: Entity, document: Json) -> Entity:
     ApiError
         400 if the document is not one.
     """
-    body = {key: document[key] for key in _FIELDS.values() if document.get(key) is not None}
-    body.setdefault("computationTime", now_ms())
-    body.setdefault("rowPercentage", 1.0)
-    body.setdefault("beforeTransformation", False)
-    splits = document.get("splitStatistics") or []
-    body["splits"] = [split.get("name") for split in splits]
+    body = _header(document)
+    splits = checks.objects(document.get("splitStatistics"), "splitStatistics")
+    body["splits"] = [checks.name(split.get("name"), "the name of a split") for split in splits]
     catalog = platform.catalog
     with catalog.transaction():
         number = catalog.next_version(artifact.project_id, STATISTICS, STATISTICS, artifact.id)
         kept = catalog.add(artifact.project_id, STATISTICS, STATISTICS, body, version=number, parent_id=artifact.id)
-        _save_features(platform, kept, 0, document.get("featureDescriptiveStatistics") or [])
+        _save_features(platform, kept, 0, document)
         for position, split in enumerate(splits, start=1):
-            _save_features(platform, kept, position, split.get("featureDescriptiveStatistics") or [])
+            _save_features(platform, kept, position, split)
     return kept
 
 
-def _save_features(platform: Platform, kept: Entity, split: int, documents: Iterable[Any]) -> None:
-    for document in documents:
-        if not isinstance(document, dict) or not isinstance(document.get("featureName"), str):
-            raise bad_request("each of featureDescriptiveStatistics must be a JSON object with a featureName")
+def _header(document: Json) -> Json:
+    """Return of what statistics are, and when they were computed."""
+    body: Json = {key: checks.integer(document.get(key), key) for key in _TIMES}
+    body["eventTime"] = checks.text(document.get("eventTime"), "eventTime")
+    fraction = checks.number(document.get("rowPercentage"), "rowPercentage")
+    body = {key: value for key, value in body.items() if value is not None}
+    body.setdefault("computationTime", now_ms())
+    before = document.get("beforeTransformation") is True
+    return {**body, "rowPercentage": 1.0 if fraction is None else fraction, "beforeTransformation": before}
+
+
+def _save_features(platform: Platform, kept: Entity, split: int, holder: Json) -> None:
+    field_name = "featureDescriptiveStatistics"
+    for document in checks.objects(holder.get(field_name), field_name):
+        name = checks.name(document.get("featureName"), "featureName")
         body = {key: value for key, value in document.items() if key not in ("id", "featureName") and value is not None}
-        platform.catalog.add(kept.project_id, FEATURE, document["featureName"], body, version=split, parent_id=kept.id)
+        try:
+            platform.catalog.add(kept.project_id, FEATURE, name, body, version=split, parent_id=kept.id)
+        except DuplicateEntityError:
+            raise bad_request(f"{field_name} holds feature {name!r} twice") from None
 
 
 def find(platform: Platform, artifact: Entity, query: StatisticsQuery) -> list[Json]:

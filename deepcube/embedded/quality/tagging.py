@@ -13,6 +13,7 @@ from typing import Any
 from deepcube.embedded.catalog import DuplicateEntityError, Entity
 from deepcube.embedded.errors import TAG_NOT_FOUND, bad_request, conflict, not_found, unsupported
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.quality import checks
 
 TAG = "tag"
 KEYWORD = "keyword"
@@ -45,7 +46,7 @@ def set_tag(platform: Platform, artifact: Entity, name: str, value: Any) -> Enti
     ApiError
         400 if the name is too long or the value does not satisfy the tag's schema.
     """
-    _check_name(name, "tag")
+    checks.name(name, "the name of a tag", MAX_NAME)
     _check_value(platform, name, value)
     catalog = platform.catalog
     with catalog.transaction():
@@ -68,8 +69,10 @@ def set_tags(platform: Platform, artifact: Entity, document: Any) -> None:
         ``{"count": n, "items": [{"name", "value"}]}``. The client writes an object value as JSON text and every other
         value as it is, so that only text that holds an object is read as JSON.
     """
-    for item in (document or {}).get("items") or []:
-        set_tag(platform, artifact, str(item.get("name")), _creation_value(item.get("value")))
+    for item in checks.objects(checks.mapping(document, "tags").get("items"), "the items of tags"):
+        set_tag(
+            platform, artifact, checks.name(item.get("name"), "the name of a tag"), _creation_value(item.get("value"))
+        )
 
 
 def _creation_value(value: Any) -> Any:
@@ -132,11 +135,6 @@ def _label(artifact: Entity) -> str:
     return f"{artifact.kind.replace('_', ' ')} {artifact.name!r}{version}"
 
 
-def _check_name(name: str, what: str) -> None:
-    if not name or len(name) > MAX_NAME:
-        raise bad_request(f"a {what} must have 1 to {MAX_NAME} characters, found {len(name)}")
-
-
 def create_schema(platform: Platform, name: str, text: str) -> Entity:
     """Register the schema that the values of a tag must satisfy.
 
@@ -145,7 +143,7 @@ def create_schema(platform: Platform, name: str, text: str) -> Entity:
     ApiError
         400 if it is not a JSON Schema or one of this name exists.
     """
-    _check_name(name, "tag schema")
+    checks.name(name, "the name of a tag", MAX_NAME)
     jsonschema = _jsonschema()
     try:
         schema = json.loads(text)
@@ -222,12 +220,7 @@ def replace_keywords(platform: Platform, artifact: Entity, wanted: Iterable[Any]
     ApiError
         400 if one is not a text of 1 to 255 characters.
     """
-    names = set()
-    for keyword in wanted:
-        if not isinstance(keyword, str):
-            raise bad_request(f"a keyword must be text, found {keyword!r}")
-        _check_name(keyword, "keyword")
-        names.add(keyword)
+    names = {checks.name(keyword, "a keyword", MAX_NAME) for keyword in wanted}
     catalog = platform.catalog
     with catalog.transaction():
         present = catalog.find(artifact.project_id, KEYWORD, parent_id=artifact.id)

@@ -13,7 +13,7 @@ from deepcube.embedded.catalog import Entity, iso_time
 from deepcube.embedded.errors import bad_request, not_found
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform
-from deepcube.embedded.quality import activities
+from deepcube.embedded.quality import activities, checks
 from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.runtime import alerts
 
@@ -37,9 +37,7 @@ def save_report(platform: Platform, group: Entity, document: dict[str, Any], use
     ingestion = str(document.get("ingestionResult") or "UNKNOWN").upper()
     if ingestion not in INGESTION_RESULTS:
         raise bad_request(f"ingestionResult is {ingestion!r}; expected one of {', '.join(INGESTION_RESULTS)}")
-    results = document.get("results") or []
-    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
-        raise bad_request("results must be a list of JSON objects")
+    results = checks.objects(document.get("results"), "results")
     catalog = platform.catalog
     with catalog.transaction():
         body = {**{field: document.get(field) for field in _REPORT_FIELDS}, "ingestionResult": ingestion}

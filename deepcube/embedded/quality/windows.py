@@ -23,6 +23,7 @@ from deepcube.embedded.store.selection import Selection, batch_query
 ALL_TIME, ROLLING_TIME, TRAINING_DATASET = "ALL_TIME", "ROLLING_TIME", "TRAINING_DATASET"
 TYPES = (ALL_TIME, ROLLING_TIME, TRAINING_DATASET)
 _DURATION = re.compile(r"^(\d+[wdh])+$")
+_MAX_DURATION = 12  # as the client allows
 _HOURS = {"w": 7 * 24, "d": 24, "h": 1}
 _SAMPLE_SEED = 42
 _SECONDS = 9_999_999_999  # smaller whole numbers are seconds, others milliseconds, as the client reads event times
@@ -69,7 +70,7 @@ def hours(duration: str) -> int:
     ApiError
         400 if it is none.
     """
-    if not _DURATION.match(duration):
+    if not _DURATION.match(duration) or len(duration) > _MAX_DURATION:
         raise bad_request(f"{duration!r} is not a duration; write weeks, days and hours, such as 1w2d3h")
     return sum(int(part[:-1]) * _HOURS[part[-1]] for part in re.findall(r"\d+[wdh]", duration))
 
