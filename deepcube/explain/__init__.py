@@ -11,11 +11,13 @@ from deepcube.explain.attribution import as_dict, build_attributions, top_featur
 from deepcube.explain.errors import ExplainError, InputError, OutputError
 from deepcube.explain.figures import attribution_bars
 from deepcube.explain.integrated_gradients import integrated_gradients
+from deepcube.explain.traced import TracedModel
 
 __all__ = [
     "ExplainError",
     "InputError",
     "OutputError",
+    "TracedModel",
     "as_dict",
     "attribution_bars",
     "build_attributions",

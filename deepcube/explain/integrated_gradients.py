@@ -34,8 +34,9 @@ def integrated_gradients(
 
     Parameters
     ----------
-    model : keras.Model
-        TensorFlow-backed model with one input and one output of shape ``(n,)``, ``(n, 1)`` or ``(n, outputs)``.
+    model : keras.Model or TracedModel
+        TensorFlow-backed model with one input and one output of shape ``(n, 1)`` or ``(n, outputs)``. Trace a small
+        model that is explained again and again: see :class:`deepcube.explain.TracedModel`.
     inputs : xarray.DataArray, dims (instance, ...)
         Inputs in the model's own order; tabular input has the dims ``(instance, feature)`` with feature names as
         coordinate. Units go in a coordinate ``units`` along the feature dimension, or in the attributes.
@@ -111,7 +112,6 @@ def _fit_baseline(inputs: xr.DataArray, baseline: xr.DataArray) -> xr.DataArray:
 
 def _outputs(model: Any, x: np.ndarray, outputs: Sequence[str]) -> np.ndarray:
     values = np.asarray(model(x))
-    values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2 or values.shape[1] != len(outputs):
         raise OutputError(f"Found a model output of shape {values.shape}; expected (n, {len(outputs)}) for {outputs}.")
     if not np.isfinite(values).all():

@@ -29,7 +29,7 @@ from inference_pipelines.drought.forecaster import Forecaster
 if TYPE_CHECKING:
     from hopsworks.project import Project
 
-__all__ = ["Forecaster", "NoModelError", "deploy", "run", "run_batch"]
+__all__ = ["PREDICTED", "Forecaster", "NoModelError", "deploy", "run", "run_batch"]
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""

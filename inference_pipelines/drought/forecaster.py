@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from deepcube.explain import integrated_gradients
+from deepcube.explain import TracedModel, integrated_gradients
 from deepcube.oblivious import Signature, load_artifact
 from features import drought
 
@@ -32,12 +32,8 @@ class Forecaster:
     """
 
     def __init__(self, network: Any, signature: Signature) -> None:
-        import tensorflow as tf
-
-        self.network = network
         self.signature = signature
-        rows = tf.TensorSpec((None, len(signature.inputs)), tf.float32)
-        self._call = tf.function(network, input_signature=[rows])
+        self._network = TracedModel(network)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -74,7 +70,7 @@ class Forecaster:
             NDVI (unit 1) at each horizon, columns as the model's outputs, index as the inputs.
         """
         x = inputs[self.signature.inputs].to_numpy(np.float32)
-        chunks = [np.asarray(self._call(x[start : start + _CHUNK])) for start in range(0, len(x), _CHUNK)]
+        chunks = [np.asarray(self._network(x[start : start + _CHUNK])) for start in range(0, len(x), _CHUNK)]
         values = np.concatenate(chunks) if chunks else np.empty((0, len(self.signature.outputs)))
         return pd.DataFrame(values.astype(float), columns=self.signature.outputs, index=inputs.index)
 
@@ -94,13 +90,19 @@ class Forecaster:
         """
         names = self.signature.inputs
         return integrated_gradients(
-            self.network,
+            self._network,
             self._labelled(inputs[names]),
             self._labelled(normal_conditions(inputs[names])),
             outputs=self.signature.outputs,
             output_units=self.signature.output_units,
             baseline_meaning=NORMAL_CONDITIONS,
         )
+
+    def warm_up(self) -> None:
+        """Make the first forecast and explanation, so that no request waits for what is loaded and traced only once."""
+        zeros = pd.DataFrame(0.0, index=[0], columns=self.signature.inputs)
+        self.forecast(zeros)
+        self.explain(zeros)
 
     def _labelled(self, table: pd.DataFrame) -> xr.DataArray:
         units = [self.signature.input_units[name] for name in self.signature.inputs]

@@ -31,6 +31,7 @@ class Predict:
 
     def __init__(self) -> None:
         self._forecaster = Forecaster.load(Path(os.environ["MODEL_FILES_PATH"]))
+        self._forecaster.warm_up()
         self._online = OnlineFeatures(self._forecaster)
 
     def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:

@@ -6,7 +6,15 @@ import pytest
 import tensorflow as tf
 import xarray as xr
 
-from deepcube.explain import InputError, OutputError, as_dict, attribution_bars, integrated_gradients, top_features
+from deepcube.explain import (
+    InputError,
+    OutputError,
+    TracedModel,
+    as_dict,
+    attribution_bars,
+    integrated_gradients,
+    top_features,
+)
 
 FEATURES = ["rain", "heat", "season"]
 OUTPUTS = ["step_1", "step_2"]
@@ -139,3 +147,10 @@ def test_a_model_with_other_outputs_is_named(linear):
         explain(linear, table([[1, 2, 3]]), point([0, 0, 0]), outputs=["only"])
     with pytest.raises(InputError, match="steps"):
         explain(linear, table([[1, 2, 3]]), point([0, 0, 0]), steps=0)
+
+
+def test_a_traced_model_explains_the_same(network):
+    inputs, baseline = table([[1, -1, 2], [0.3, 2, -1]]), point([0, 0, 0.5])
+    traced = TracedModel(network)
+    assert np.allclose(traced(inputs.values.astype(float)), network(inputs.values), atol=1e-6)
+    xr.testing.assert_allclose(explain(traced, inputs, baseline), explain(network, inputs, baseline), atol=1e-5)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepcube.oblivious import learning_curve, score, score_bars, score_table, spread
+from deepcube.oblivious import learning_curve, score_bars, score_table, spread
 from features import drought
 from training_pipelines.drought.data import Floats, Samples
 
@@ -23,13 +23,13 @@ class Evaluation:
         The registered model, the mean of all seeds.
     baselines : dict of str to Scores
         ``persistence`` and ``climatology``.
-    seeds : dict of str to dict of str to float
-        ``rmse`` and ``r2`` of the single networks, each with mean, std, min and max over the seeds.
+    seeds : dict
+        ``seeds["overall" or horizon]["rmse" or "r2"]`` is the mean, std, min and max of the single networks.
     """
 
     model: Scores
     baselines: dict[str, Scores]
-    seeds: dict[str, dict[str, float]]
+    seeds: dict[str, dict[str, dict[str, float]]]
 
     @property
     def beats_baselines(self) -> bool:
@@ -41,8 +41,10 @@ class Evaluation:
         metrics = _flatten("", self.model)
         for name, scores in self.baselines.items():
             metrics |= _flatten(f"{name}_", scores)
-        metrics |= {f"seeds_{name}_{key}": value for name, row in self.seeds.items() for key, value in row.items()}
-        return metrics
+        over_seeds = self.seeds["overall"]
+        return metrics | {
+            f"seeds_{name}_{key}": over_seeds[name][key] for name in over_seeds for key in ("mean", "std")
+        }
 
 
 def baseline_forecasts(samples: Samples) -> dict[str, Floats]:
@@ -83,11 +85,14 @@ def evaluate(test: Samples, forecast: Floats, seeds: Sequence[Floats]) -> Evalua
         Scores over the observed targets.
     """
     table = score_table(test.targets, {"model": forecast, **baseline_forecasts(test)}, drought.LABELS)
-    single = [score(test.targets, one) for one in seeds]
+    single = score_table(test.targets, {str(index): one for index, one in enumerate(seeds)}, drought.LABELS)
     return Evaluation(
+        seeds={
+            output: {key: spread([scores[output][key] for scores in single.values()]) for key in ("rmse", "r2")}
+            for output in table["model"]
+        },
         model=table.pop("model"),
         baselines=table,
-        seeds={"rmse": spread([one.rmse for one in single]), "r2": spread([one.r2 for one in single])},
     )
 
 
@@ -127,9 +132,9 @@ def draw(evaluation: Evaluation, runs: Sequence[dict[str, Any]], folder: Path, c
         score_bars(
             rmse,
             folder / "rmse_against_baselines.png",
-            title=f"{cube}: error on held-out time",
+            title=f"{cube}: error on held-out time, with the spread of {len(runs)} seeds",
             ylabel="RMSE of NDVI (unit 1)",
-            errors={"model": {"overall": evaluation.seeds["rmse"]["std"]}},
+            errors={"model": {output: row["rmse"]["std"] for output, row in evaluation.seeds.items()}},
         ),
     ]
 

@@ -102,8 +102,8 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
     ----------
     hparams : dict
         ``units``, ``l2``, ``learning_rate``, ``batch_size``, ``epochs``, and ``patience``: the epochs without an
-        improvement of the validation error by ``min_delta`` (mean square, NDVI squared) before training stops. The
-        best weights are kept.
+        improvement of the validation loss (:func:`masked_mse`) by ``min_delta`` before training stops. The best
+        weights are kept.
     model : callable
         Builds the untrained network: ``model(training_inputs, units=..., l2=...)``.
     dataset : tuple of Samples

@@ -1,0 +1,94 @@
+"""The deployed script, called as a model server calls it."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from features import drought
+from inference_pipelines.drought.forecaster import Forecaster
+from inference_pipelines.drought.predictor import OnlineFeatures, Predict
+
+VALUES = [round(0.02 * position, 2) for position in range(len(drought.FEATURE_NAMES))]
+BY_NAME = dict(zip(drought.FEATURE_NAMES, VALUES, strict=True))
+
+
+@pytest.fixture(scope="module")
+def predict(model_folder) -> Predict:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MODEL_FILES_PATH", str(model_folder))
+        return Predict()
+
+
+def test_by_name_and_in_order_give_the_same_forecast(predict, model_folder):
+    shuffled = dict(sorted(BY_NAME.items()))
+    first, second, third = predict.predict([BY_NAME, VALUES, shuffled])
+    assert first == second == third
+    expected = Forecaster.load(model_folder).forecast(pd.DataFrame([BY_NAME])).iloc[0].to_dict()
+    assert first == pytest.approx(expected)
+    assert list(first) == drought.LABELS
+
+
+@pytest.mark.parametrize("way", ["beside", "inside"])
+def test_an_explanation_beside_the_prediction(predict, way):
+    answer = (
+        predict.predict([VALUES], explain=True) if way == "beside" else predict.predict([BY_NAME | {"explain": True}])
+    )
+    (explained,) = json.loads(json.dumps(answer))
+    (plain,) = predict.predict([VALUES])
+    assert explained["prediction"] == pytest.approx(plain)
+    assert explained["inputs"] == pytest.approx(BY_NAME)
+    explanation = explained["explanation"]
+    assert explanation["method"] == "integrated_gradients"
+    for label in drought.LABELS:
+        attributions = explanation["attributions"][label]
+        assert list(attributions) == drought.FEATURE_NAMES
+        total = sum(attributions.values()) - (plain[label] - explanation["base_value"][label])
+        assert total == pytest.approx(explanation["completeness_error"][label], abs=1e-6)
+        assert abs(explanation["completeness_error"][label]) < 1e-4
+
+
+def test_only_the_instances_that_ask_are_explained(predict):
+    answers = predict.predict([VALUES, BY_NAME | {"explain": True}, BY_NAME | {"explain": False}])
+    assert ["explanation" in answer for answer in answers] == [False, True, False]
+    assert answers[1]["prediction"] == pytest.approx(answers[0])
+
+
+@pytest.mark.parametrize(
+    ("instances", "options", "said"),
+    [
+        ([], {}, "no instance"),
+        ({"a": 1}, {}, "dict; expected a list"),
+        ([VALUES[:-1]], {}, f"found {len(VALUES) - 1} values"),
+        ([{**BY_NAME, "snow": 1}], {}, "unknown snow"),
+        ([{k: v for k, v in BY_NAME.items() if k != "season_sin"}], {}, "missing season_sin"),
+        ([[*VALUES[:-1], None]], {}, "None for steps_since_observation"),
+        ([VALUES], {"explain": "yes"}, "the request: found explain='yes'"),
+        ([BY_NAME | {"explain": 1}], {}, "instance 0: found explain=1"),
+        ([{"cube": "sample"}], {}, "instance 0: found.*cell_id"),
+        ([VALUES, {"cube": "sample", "cell_id": "7"}], {}, "instance 1: found"),
+        ([{"cube": "other", "cell_id": 7}], {}, "cube 'other'; this model is for 'sample'"),
+    ],
+)
+def test_a_bad_instance_is_a_value_error_that_names_it(predict, instances, options, said):
+    with pytest.raises(ValueError, match=said):
+        predict.predict(instances, **options)
+
+
+class View:
+    """Answers like a feature view with online features of one cell."""
+
+    def get_feature_vector(self, entry: dict[str, Any], return_type: str, allow_missing: bool) -> pd.DataFrame:
+        assert (return_type, allow_missing) == ("pandas", True)
+        row = {"cube": entry["cube"], **BY_NAME} if entry["cell_id"] == 7 else dict.fromkeys(BY_NAME, np.nan)
+        return pd.DataFrame([row])
+
+
+def test_a_cell_is_looked_up_in_the_online_store(predict, monkeypatch):
+    monkeypatch.setattr(OnlineFeatures, "_connected", lambda self: View())
+    keyed, given = predict.predict([{"cube": "sample", "cell_id": 7}, BY_NAME])
+    assert keyed == given
+    with pytest.raises(ValueError, match="no features of cell 8"):
+        predict.predict([{"cube": "sample", "cell_id": 8}])
