@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import httpx
 
 from deepcube.embedded.errors import INFERENCE_FAILED, SERVING_NOT_RUNNING, ApiError, bad_request
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.runtime.instances import Revision
+from deepcube.embedded.runtime.predictor import message, read_message
 from deepcube.embedded.runtime.serving import Serving
 
 TIMEOUT_SECONDS = 300.0
-_TIMEOUT = httpx.Timeout(TIMEOUT_SECONDS, connect=5.0)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it writes a line for every request
-_LIMITS = httpx.Limits(max_connections=256, max_keepalive_connections=64)
+_MAX_IDLE = 64
+
+
+@dataclass(frozen=True)
+class Connection:
+    """An open connection to a predictor or transformer.
+
+    Attributes
+    ----------
+    reader, writer
+        Its two directions.
+    """
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def ask(self, verb: str, body: bytes) -> tuple[int, bytes]:
+        """Send a request and return status and content of the answer.
+
+        Raises
+        ------
+        ConnectionError
+            If the process has gone.
+        """
+        self.writer.write(message(verb, body))
+        await self.writer.drain()
+        answer = await read_message(self.reader)
+        if answer is None:
+            raise ConnectionResetError("it ended without an answer")
+        return int(answer[0]), answer[1]
 
 
 class Gateway:
@@ -31,7 +58,7 @@ class Gateway:
 
     def __init__(self, platform: Platform) -> None:
         self._serving = platform.service(Serving)
-        self._clients: dict[Path, httpx.AsyncClient] = {}
+        self._idle: dict[Path, list[Connection]] = {}
 
     async def predict(self, project_id: int, name: str, body: bytes) -> tuple[int, bytes]:
         """Send a request to a deployment.
@@ -69,25 +96,43 @@ class Gateway:
         instance = revision.take(component)
         if instance is None:
             raise ApiError(400, SERVING_NOT_RUNNING, f"no {component} is running: {revision.failure or 'try again'}")
+        connection = None
         try:
-            client = self._client(instance.socket)
-            response = await client.post(f"http://{component}/{verb}", content=body)
-        except httpx.TimeoutException:
-            message = f"the {component} has not answered within {TIMEOUT_SECONDS:.0f} s"
-            raise ApiError(504, INFERENCE_FAILED, message) from None
-        except httpx.HTTPError as error:
-            message = f"the {component} {instance.name} ended while it worked on the request ({error}); see its log"
-            raise ApiError(503, INFERENCE_FAILED, message) from None
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                connection = await self._connection(instance.socket)
+                answer = await connection.ask(verb, body)
+            self._keep(instance.socket, connection)
+            connection = None
+        except TimeoutError:
+            problem = f"the {component} has not answered within {TIMEOUT_SECONDS:.0f} s"
+            raise ApiError(504, INFERENCE_FAILED, problem) from None
+        except OSError as error:
+            problem = f"the {component} {instance.name} ended while it worked on the request ({error}); see its log"
+            raise ApiError(503, INFERENCE_FAILED, problem) from None
         finally:
             revision.give_back(instance)
-        return response.status_code, response.content
+            if connection is not None:  # what comes on it is not for the next request
+                connection.writer.close()
+        return answer
 
-    def _client(self, socket: Path) -> httpx.AsyncClient:
-        client = self._clients.get(socket)
-        if client is None:
-            transport = httpx.AsyncHTTPTransport(uds=str(socket), limits=_LIMITS)
-            client = self._clients[socket] = httpx.AsyncClient(transport=transport, timeout=_TIMEOUT)
-        return client
+    async def _connection(self, socket: Path) -> Connection:
+        idle = self._idle.get(socket, [])
+        while idle:
+            connection = idle.pop()
+            if not connection.reader.at_eof():
+                return connection
+            connection.writer.close()
+        return Connection(*await asyncio.open_unix_connection(socket))
+
+    def _keep(self, socket: Path, connection: Connection) -> None:
+        idle = self._idle.setdefault(socket, [])
+        if len(idle) < _MAX_IDLE:
+            idle.append(connection)
+        else:
+            connection.writer.close()
+        for gone in [path for path in self._idle if path != socket and not path.exists()]:
+            for left in self._idle.pop(gone):
+                left.writer.close()
 
 
 def _object(body: bytes) -> dict[str, Any]:
