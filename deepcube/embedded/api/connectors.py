@@ -1,41 +1,38 @@
-"""Storage connectors: the ones that the client needs to reach the platform's own stores."""
+"""Storage connectors: folders of the project that have a name."""
 
 from __future__ import annotations
 
-from deepcube.embedded.errors import CONNECTOR_NOT_FOUND, not_found
-from deepcube.embedded.platform import Project
 from deepcube.embedded.routing import Call, Json, Routes, items
+from deepcube.embedded.store import connectors
 
 routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}/storageconnectors")
 
 
-def training_store(project: Project) -> Json:
-    """Return the connector of the folder where training datasets are written."""
-    name = f"{project.name}_Training_Datasets"
-    return {
-        "type": "featurestoreHopsfsConnectorDTO",
-        "storageConnectorType": "HOPSFS",
-        "id": project.id,
-        "name": name,
-        "featurestoreId": project.id,
-        "description": "training datasets",
-        "hopsfsPath": f"/Projects/{project.name}/{name}",
-        "datasetName": name,
-    }
-
-
 @routes.get()
-def connectors(call: Call) -> Json:
+def all_connectors(call: Call) -> Json:
     """List the connectors."""
-    return items([training_store(call.project)])
+    return items(connectors.all_connectors(call.platform, call.project))
+
+
+@routes.post()
+def create(call: Call) -> Json:
+    """Make a connector."""
+    return connectors.create_connector(call.platform, call.project, call.document)
 
 
 @routes.get("/{name}")
-def connector(call: Call) -> Json:
+def by_name(call: Call) -> Json:
     """Return a connector by name."""
-    found = training_store(call.project)
-    if call.path["name"] != found["name"]:
-        raise not_found(
-            f"project {call.project.name!r} has no storage connector {call.path['name']!r}", CONNECTOR_NOT_FOUND
-        )
-    return found
+    return connectors.find_connector(call.platform, call.project, call.path["name"])
+
+
+@routes.put("/{name}")
+def update(call: Call) -> Json:
+    """Change a connector."""
+    return connectors.update_connector(call.platform, call.project, call.path["name"], call.document)
+
+
+@routes.delete("/{name}")
+def delete(call: Call) -> Json:
+    """Remove a connector; what it led to stays."""
+    connectors.delete_connector(call.platform, call.project, call.path["name"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import unsupported
+from deepcube.embedded.platform import Project
 from deepcube.embedded.routing import Call, Json, Routes, items
 from deepcube.embedded.runtime.builtin import job_document
 from deepcube.embedded.store import groups, removal, schemas
@@ -16,11 +17,17 @@ def group_of(call: Call) -> Entity:
     return groups.own_group(call.platform, call.project, call.path["group_id"])
 
 
+def _store(call: Call) -> Project:
+    """Return the project whose feature store a path names: the caller's, or one that shares with it."""
+    return call.platform.project(call.path["featurestore_id"])
+
+
 @routes.get()
 def all_groups(call: Call) -> Json:
-    """List the feature groups of a project."""
-    found = call.platform.catalog.find(call.project.id, groups.KIND)
-    return items([groups.group_document(call.platform, group) for group in found])
+    """List the feature groups of a feature store that the caller's project may read."""
+    found = call.platform.catalog.find(_store(call).id, groups.KIND)
+    readable = [group for group in found if groups.may_read(call.platform, call.project, group)]
+    return items([groups.group_document(call.platform, group) for group in readable])
 
 
 @routes.post()
@@ -40,7 +47,7 @@ def by_id(call: Call) -> Json:
 @routes.get("/{name}")
 def by_name(call: Call) -> Json:
     """Return the versions of a feature group, or the one asked for, as a list."""
-    found = groups.named_groups(call.platform, call.project, call.path["name"], call.integer("version"))
+    found = groups.named_groups(call.platform, _store(call), call.path["name"], call.integer("version"))
     return [groups.group_document(call.platform, group) for group in found]
 
 

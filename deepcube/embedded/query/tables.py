@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from deltalake import DeltaTable
 from deepcube.embedded.errors import PATH_OUTSIDE_PROJECT, QUERY_FAILED, ApiError, bad_request, unsupported
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.query import literals
+from deepcube.embedded.query.external import rows_of
 from deepcube.embedded.query.resolve import Source
 from deepcube.embedded.query.sql import DUCKDB
 from deepcube.embedded.store import groups
@@ -43,9 +45,11 @@ def attach(connection: duckdb.DuckDBPyConnection, platform: Platform, source: So
     if source.file is not None:
         connection.register(source.alias, _file_rows(source.file, groups.arrow_schema(source.body)))
         return
+    if source.body.get("spine"):
+        raise unsupported("reading a spine group", "its rows come with a call; pass them as spine_df")
     if groups.is_external(source.body):
-        kind = "a spine group" if source.body.get("spine") else "an external feature group"
-        raise unsupported(f"reading {kind}", "its rows are not in this platform; insert them into a feature group")
+        connection.execute(_view(source, _present(connection, source, rows_of(platform, source))))
+        return
     table = groups.delta_table(platform, source.project, source.group)
     if table is not None and source.since_ms is not None:
         origin = f"{source.alias}_changes"
@@ -53,7 +57,28 @@ def attach(connection: duckdb.DuckDBPyConnection, platform: Platform, source: So
         text = _changes(source, [_column(feature, True) for feature in source.body["features"]], DUCKDB.name(origin))
     else:
         text = _snapshot(connection, platform, source, table)
-    connection.execute(f"CREATE TEMP VIEW {DUCKDB.name(source.alias)} AS {text}")
+    connection.execute(_view(source, text))
+
+
+def _view(source: Source, text: str) -> str:
+    return f"CREATE TEMP VIEW {DUCKDB.name(source.alias)} AS {text}"
+
+
+def _present(
+    connection: duckdb.DuckDBPyConnection, source: Source, rows: str, cast: Callable[[dict[str, Any]], bool] = bool
+) -> str:
+    """Write the query for the features of a group, of which the rows may lack some.
+
+    Parameters
+    ----------
+    rows : str
+        DuckDB expression of the rows.
+    cast : callable
+        Tells of which features the values come in another type.
+    """
+    present = {name for name, *_ in connection.execute(f"SELECT * FROM {rows} LIMIT 0").description}
+    columns = [_column(feature, feature["name"] in present, cast(feature)) for feature in source.body["features"]]
+    return f"SELECT {', '.join(columns)} FROM {rows}"
 
 
 def _snapshot(
@@ -71,9 +96,7 @@ def _snapshot(
         "true, hive_types_autocast = false" if partitions else "false"
     )
     rows = f"read_parquet([{listed}], {options})"
-    present = {name for name, *_ in connection.execute(f"SELECT * FROM {rows} LIMIT 0").description}
-    columns = [_column(f, f["name"] in present, f["name"] in partitions) for f in source.body["features"]]
-    return f"SELECT {', '.join(columns)} FROM {rows}"
+    return _present(connection, source, rows, lambda feature: feature["name"] in partitions)
 
 
 def _files(table: DeltaTable, folder: Path) -> list[str]:
@@ -94,10 +117,10 @@ def _files(table: DeltaTable, folder: Path) -> list[str]:
     return files
 
 
-def _column(feature: dict[str, Any], present: bool, partition: bool = False) -> str:
+def _column(feature: dict[str, Any], present: bool, cast: bool = False) -> str:
     """Write a feature for the view; one that the table does not have yet is missing in every row."""
     name = DUCKDB.name(feature["name"])
-    if present and not partition:
+    if present and not cast:
         return name
     return f"CAST({name if present else 'NULL'} AS {duckdb_type(groups.arrow_type(feature['type']))}) AS {name}"
 

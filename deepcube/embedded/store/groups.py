@@ -153,6 +153,8 @@ def create_group(platform: Platform, project: Project, document: Json) -> Entity
     body.setdefault("type", BATCH)
     body["creator"] = OWNER.document()
     _check(name, body)
+    if is_external(body):
+        _find_outside(platform, project, body)
     with platform.catalog.transaction():
         if version is None:
             version = platform.catalog.next_version(project.id, KIND, name)
@@ -237,6 +239,15 @@ def _check(name: str, body: Json) -> None:
     if body.get("timeTravelFormat") == "HUDI" and features and not any(f["hudiPrecombineKey"] for f in features):
         chosen = event or next((f["name"] for f in features if f["primary"]), names[0])
         next(f for f in features if f["name"] == chosen)["hudiPrecombineKey"] = True
+
+
+def _find_outside(platform: Platform, project: Project, body: Json) -> None:
+    """Keep, of the data source of an external group, the place that it names."""
+    from deepcube.embedded.store.connectors import source_path  # which imports this module
+
+    source = body.pop("dataSource", {})
+    if not body.get("spine"):
+        body["dataSource"] = {"path": source_path(platform, project, source)}
 
 
 def update_group(platform: Platform, entity: Entity, document: Json) -> Entity:
@@ -394,8 +405,8 @@ def topic(entity: Entity) -> str:
 def group_document(platform: Platform, entity: Entity) -> Json:
     """Return a feature group as the REST API writes one.
 
-    A table of our own is described as lying in an S3 store without credentials: that is the one connector with which
-    the client takes the location as it stands, a path on this machine, and leaves time travel to the query service.
+    Tables and external files are described as lying in an S3 store without credentials: that is the one connector with
+    which the client takes the location as it stands, a path on this machine, and leaves reading to the query service.
     """
     project = platform.project(entity.project_id)
     document = {
@@ -414,6 +425,8 @@ def group_document(platform: Platform, entity: Entity) -> Json:
         path = str(location(platform, project, entity.name, entity.version))
         document["location"] = path
         document["dataSource"] = {"storageConnector": local_store(project), "path": path}
+    elif "dataSource" in entity.body:
+        document["dataSource"] = {**entity.body["dataSource"], "storageConnector": local_store(project)}
     for part in DOCUMENT_PARTS:
         part(platform, entity, document)
     return document

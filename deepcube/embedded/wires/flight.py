@@ -96,7 +96,8 @@ class _Service(flight.FlightServerBase):
 
     def do_get(self, context: flight.ServerCallContext, ticket: flight.Ticket) -> flight.FlightDataStream:
         """Stream the rows of a query or of a file."""
-        return flight.RecordBatchStream(_explained(lambda: self._read(context, ticket.ticket)))
+        rows = _explained(lambda: self._read(context, ticket.ticket))
+        return flight.GeneratorStream(rows.schema, _streamed(rows))
 
     def _read(self, context: flight.ServerCallContext, ticket: bytes) -> pa.RecordBatchReader:
         request = _document(ticket)
@@ -167,14 +168,25 @@ def _document(body: bytes) -> dict[str, Any]:
 
 
 def _explained(work: Callable[[], _Result]) -> _Result:
-    """Do something; what goes wrong is told to the client with its reason."""
+    """Do something; what goes wrong is told to the client with its reason.
+
+    Of the errors of this service the client shows only those that say that there are no data or no commits, up to the
+    word "Details"; for the others it puts a message of its own.
+    """
     try:
         return work()
     except ApiError as error:
-        raise flight.FlightServerError(error.message) from error
+        known = error.message.startswith("No commits found")
+        raise flight.FlightServerError(f"{'' if known else 'No data found: '}{error.message} Details: none") from error
     except Exception as error:
         _log.exception("the query service failed")
         raise flight.FlightServerError(f"internal error of the query service: {error}") from error
+
+
+def _streamed(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield the batches of a result; an error in the middle is told like one at the start."""
+    while (batch := _explained(lambda: next(rows, None))) is not None:
+        yield batch
 
 
 class FlightWire:
