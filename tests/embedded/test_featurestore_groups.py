@@ -85,6 +85,7 @@ def test_every_type_comes_back(store: Any) -> None:
             "series": pa.array([[1.5, None], None], pa.list_(pa.float64())),
             "nested": pa.array([[["a"], []], None], pa.list_(pa.list_(pa.string()))),
             "record": pa.array([{"a": 1, "b": "x"}, None], pa.struct([("a", pa.int64()), ("b", pa.string())])),
+            "lookup": pa.array([[("å", 1.5)], None], pa.map_(pa.string(), pa.float64())),
         }
     )
     features = [
@@ -103,6 +104,7 @@ def test_every_type_comes_back(store: Any) -> None:
             "series": "array<double>",
             "nested": "array<array<string>>",
             "record": "struct<a:bigint,b:string>",
+            "lookup": "map<string,double>",
         }.items()
     ]
     group = store.create_feature_group("every_type", version=1, primary_key=["cell"], features=features)
@@ -120,6 +122,7 @@ def test_every_type_comes_back(store: Any) -> None:
     assert first["series"][0] == 1.5 and np.isnan(first["series"][1])
     assert [list(part) for part in first["nested"]] == [["a"], []]
     assert first["record"] == {"a": 1, "b": "x"}
+    assert list(first["lookup"]) == [("å", 1.5)]
 
 
 def test_a_time_with_a_zone_is_kept_in_utc(store: Any) -> None:
@@ -246,6 +249,28 @@ def test_a_group_made_again_does_not_see_the_rows_of_the_old(store: Any) -> None
     left.mkdir()
     (left / "left.parquet").write_bytes(b"what a crash left")
     same(read(made(store, "again", weather(2))), weather(2))
+
+
+def test_tables_are_kept_in_shape_by_the_client(store: Any) -> None:
+    group = made(store, "shaped", weather())
+    for first in (10, 20, 30):
+        group.insert(weather(2, first=first), operation="insert")
+    assert group.delta_compact()["numFilesRemoved"] >= 4
+    assert group.delta_checkpoint() == {"version": 4}
+    group.delta_vacuum(retention_hours=0)
+    assert len(list(Path(group.location).glob("*.parquet"))) == 1
+    group.insert(weather(1, first=40))
+    assert len(group.read()) == 13
+    assert sum(commit["rowsInserted"] for commit in group.commit_details().values()) == 13
+
+
+def test_a_hudi_group_is_kept_behind_a_stream(store: Any) -> None:
+    group = store.get_or_create_feature_group(
+        "hudi", version=1, primary_key=["cell"], event_time="at", time_travel_format="HUDI"
+    )
+    group.insert(weather(), write_options={"wait_for_job": True})
+    assert group.stream
+    same(read(group), weather())
 
 
 def test_a_stream_group_without_rows_reads_as_empty(store: Any) -> None:

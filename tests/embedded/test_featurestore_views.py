@@ -377,6 +377,19 @@ def test_whole_numbers_are_times_in_seconds_or_milliseconds(store: Any, unit: in
     assert (sorted(train["k"]), sorted(test["k"])) == ([1, 2], [3])
 
 
+def test_every_dataset_is_purged_or_deleted(store: Any, groups: tuple[Any, Any], embedded: Any) -> None:
+    view = store.create_feature_view("cleared", version=1, query=groups[0].select(["payment", "amount"]))
+    folder = embedded.home.files / "Projects/deepcube/deepcube_Training_Datasets"
+    for _ in range(2):
+        view.create_training_data(data_format="parquet")
+    assert len(list(folder.glob("cleared_*"))) == 2
+    view.purge_all_training_data()
+    assert not list(folder.glob("cleared_*")) and len(view.get_training_datasets()) == 2
+    view.delete_all_training_datasets()
+    assert view.get_training_datasets() == []
+    assert "amount" in view.get_batch_query()
+
+
 def test_no_half_written_dataset_is_left(embedded: Any, view: Any) -> None:
     folder = embedded.home.files / "Projects/deepcube/deepcube_Training_Datasets"
     assert not [path for path in Path(folder).iterdir() if path.name.startswith(".")]
