@@ -22,10 +22,10 @@ down: setup ## Stop the platform that `make demo` left up
 	$(BIN)/deepcube down
 
 test: setup ## Run the tests, but for the slow ones
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow"
 
 test-all: setup ## Run all tests, as the nightly run does
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 check: lint types ## Lint, format check and types
 
