@@ -144,7 +144,7 @@ def test_a_dataset_is_written_read_written_again_and_purged(store: Any, view: An
         view.get_training_data(training_dataset_version=version)
 
 
-@pytest.mark.parametrize("data_format", ["csv", "tsv", "parquet"])
+@pytest.mark.parametrize("data_format", ["tsv", "parquet"])
 def test_a_split_dataset_is_written_by_a_job(view: Any, data_format: str) -> None:
     version, job = view.create_train_test_split(test_size=0.25, data_format=data_format, seed=3)
     assert job.get_state() == "FINISHED"

@@ -7,6 +7,7 @@ too: so whatever asks for commits first takes over those that the log has and th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
@@ -50,48 +51,78 @@ def record_commit(platform: Platform, project: Project, group: Entity, document:
         The commit that the document speaks of, or else the newest one; None if there is none.
     """
     told = (document or {}).get("commitTime")
+    log = _read_log(platform, group)
     with platform.catalog.transaction():
-        fresh = _take_over(platform, project, group, told)
+        newest = _newest(platform, group)
+        if newest is not None and newest.body.get("table") != log.table:
+            log = _read_log(platform, group, from_the_start=True)  # the group was emptied: its commits ended
+        fresh = _take_over(platform, group, log, told)
         spoken_of = None
         if told is not None:
-            spoken_of = platform.catalog.first(project.id, KIND, parent_id=group.id, name=str(told))
+            spoken_of = platform.catalog.first(group.project_id, KIND, parent_id=group.id, name=str(told))
         if spoken_of is not None and document is not None and document.get("validationId") is not None:
             body = {**spoken_of.body, "validationId": document["validationId"]}
             spoken_of = platform.catalog.update(spoken_of, body)
-        chosen = spoken_of or platform.catalog.first(project.id, KIND, parent_id=group.id, newest_first=True)
+        chosen = spoken_of or _newest(platform, group)
     for commit in fresh:
         for hook in COMMIT_HOOKS:
             hook(platform, project, group, commit)
     return chosen
 
 
-def _take_over(platform: Platform, project: Project, group: Entity, told: int | None) -> list[Entity]:
+@dataclass(frozen=True)
+class _Log:
+    """What the Delta log says since the newest commit that is known.
+
+    Attributes
+    ----------
+    table : str or None
+        Id that the table was given when it was made; None if there is no table.
+    entries : tuple of dict
+        Entries of the log, oldest first.
+    """
+
+    table: str | None = None
+    entries: tuple[Json, ...] = ()
+
+
+def _newest(platform: Platform, group: Entity) -> Entity | None:
+    return platform.catalog.first(group.project_id, KIND, parent_id=group.id, newest_first=True)
+
+
+def _read_log(platform: Platform, group: Entity, *, from_the_start: bool = False) -> _Log:
+    table = delta_table(platform, platform.project(group.project_id), group)
+    if table is None:
+        return _Log()
+    identity, newest = str(table.metadata().id), _newest(platform, group)
+    known = -1 if newest is None or from_the_start or newest.body.get("table") != identity else newest.version - 1
+    if table.version() <= known:
+        return _Log(identity)
+    entries = sorted(table.history(limit=table.version() - known), key=lambda entry: int(entry["version"]))
+    return _Log(identity, tuple(entries))
+
+
+def _take_over(platform: Platform, group: Entity, log: _Log, told: int | None) -> list[Entity]:
     """Add the commits that the Delta log has and the catalog has not; return them, oldest first."""
-    table = delta_table(platform, project, group)
-    newest = platform.catalog.first(project.id, KIND, parent_id=group.id, newest_first=True)
-    identity = str(table.metadata().id) if table is not None else None
-    if newest is not None and newest.body.get("table") != identity:  # the group was emptied: its commits ended
-        for commit in platform.catalog.find(project.id, KIND, parent_id=group.id):
+    newest = _newest(platform, group)
+    if newest is not None and newest.body.get("table") != log.table:
+        for commit in platform.catalog.find(group.project_id, KIND, parent_id=group.id):
             platform.catalog.remove(commit)
         newest = None
     known = newest.version - 1 if newest is not None else -1
-    if table is None or table.version() <= known:
-        return []
-    history = table.history(limit=table.version() - known)
-    oldest = min(int(entry["timestamp"]) for entry in history)
-    if newest is not None:
-        oldest = newest.body["lastActiveCommitTime"]
+    oldest = newest.body["lastActiveCommitTime"] if newest is not None else None
     added = []
-    for entry in sorted(history, key=lambda entry: int(entry["version"])):
+    for entry in log.entries:
         time, counts = int(entry["timestamp"]), _counts(entry)
+        oldest = time if oldest is None else oldest
         if counts is None or int(entry["version"]) <= known:
             continue
         if not any(counts.values()) and time != told:
             continue  # the empty write with which a group's schema is made
-        body = {"commitTime": time, "lastActiveCommitTime": oldest, "table": identity, **counts}
+        body = {"commitTime": time, "lastActiveCommitTime": oldest, "table": log.table, **counts}
         # The catalog keeps the table's version plus one, since a version of 0 means none there.
         version = int(entry["version"]) + 1
-        added.append(platform.catalog.add(project.id, KIND, str(time), body, version=version, parent_id=group.id))
+        added.append(platform.catalog.add(group.project_id, KIND, str(time), body, version=version, parent_id=group.id))
     return added
 
 
