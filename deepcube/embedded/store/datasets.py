@@ -220,6 +220,8 @@ def delete_view(platform: Platform, project: Project, view: Entity, *, force: bo
             f"feature view {view.name!r} version {view.version} is used by {', '.join(users)}; delete with force=True "
             "to remove it all the same"
         )
+    for hook in views.DELETE_HOOKS:
+        hook(platform, project, view)
     with platform.catalog.transaction():
         doomed = datasets_of(platform, view)
         for entity in doomed:

@@ -27,6 +27,8 @@ Json = dict[str, Any]
 DOCUMENT_PARTS: list[Callable[[Platform, Entity, Json], None]] = []
 #: Functions called, inside the transaction, with the entity and the request's document when a view is made.
 CREATE_HOOKS: list[Callable[[Platform, Project, Entity, Json], None]] = []
+#: Functions called with a feature view before it is removed.
+DELETE_HOOKS: list[Callable[[Platform, Project, Entity], None]] = []
 
 _ROLES = ("label", "inferenceHelperColumn", "trainingHelperColumn")
 
