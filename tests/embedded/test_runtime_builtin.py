@@ -110,8 +110,8 @@ def test_a_job_that_was_running_when_the_server_died_has_failed(tmp_path: Path, 
     project = platform.create_project("p")
     job = ensure_job(platform, project, "j", kind="wait")
     executions = platform.service(Executions)
-    execution = executions.record(project, job)
-    executions._update(execution.id, state="RUNNING")
+    execution = executions.records.add(project, job)
+    executions.records.update(execution.id, state="RUNNING")
     platform.catalog.close()  # what a killed server leaves: no service was closed
 
     again = _platform(tmp_path / "home")

@@ -9,9 +9,10 @@ from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request, unsupported
 from deepcube.embedded.routing import Call, Json, Routes
 from deepcube.embedded.runtime.environment import parse_variables
-from deepcube.embedded.runtime.executions import EXECUTION, FINAL_STATES, Executions, execution_document
+from deepcube.embedded.runtime.executions import Executions
 from deepcube.embedded.runtime.jobs import find_job
 from deepcube.embedded.runtime.logs import tail
+from deepcube.embedded.runtime.records import EXECUTION, FINAL_STATES, execution_document
 
 routes = Routes("/project/{project_id:int}/jobs/{name}/executions")
 

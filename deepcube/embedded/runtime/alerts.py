@@ -12,7 +12,7 @@ from typing import Any
 from deepcube.embedded.catalog import Entity, iso_time
 from deepcube.embedded.errors import ApiError, bad_request, not_found
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.runtime.executions import FINISH_HOOKS
+from deepcube.embedded.runtime.records import FINISH_HOOKS
 
 ALERT = "alert"
 RECEIVER = "alert_receiver"

@@ -12,33 +12,24 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from deepcube.embedded.catalog import Entity, iso_time, now_ms
-from deepcube.embedded.errors import EXECUTION_NOT_FOUND, EmbeddedError, bad_request, not_found
-from deepcube.embedded.keys import OWNER
+from deepcube.embedded.catalog import Entity, now_ms
+from deepcube.embedded.errors import EmbeddedError
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.runtime.builtin import BUILTINS, OUTPUT
 from deepcube.embedded.runtime.commands import find_program, key_label, prepare
 from deepcube.embedded.runtime.environment import forget_key
-from deepcube.embedded.runtime.jobs import JOB, split_arguments
+from deepcube.embedded.runtime.jobs import JOB
 from deepcube.embedded.runtime.processes import GRACE_SECONDS, Process, Result
+from deepcube.embedded.runtime.records import EXECUTION, FINAL_STATES, Records
 from deepcube.embedded.runtime.trees import remove_tree
 
-EXECUTION = "execution"
-FINAL_STATES = ("FINISHED", "FAILED", "KILLED")
-FINISH_HOOKS: list[Callable[[Platform, Entity, Entity], None]] = []
-"""Called with the platform, the job and the execution, in the transaction that writes down its end."""
-
-_FINAL_STATUS = {"FINISHED": "SUCCEEDED", "FAILED": "FAILED", "KILLED": "KILLED"}
 _POLL_SECONDS = 0.1
 _BUILTIN_THREADS = 4
 _SHORT_SECONDS = 2.0
-_MAX_EXECUTIONS_KEPT = 1000
-_FORGET_EVERY = 50
 
 _log = logging.getLogger(__name__)
 
@@ -50,16 +41,23 @@ class Executions:
     ----------
     platform : Platform
         Whose jobs; executions that an earlier server left behind are taken over.
+
+    Attributes
+    ----------
+    records : Records
+        The executions in the catalog.
     """
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
+        self.records = Records(platform)
         self._root = platform.home.run / "executions"
         self._root.mkdir(exist_ok=True, mode=0o700)
         self._running: dict[int, Process] = {}
         self._threads: dict[int, Future[None]] = {}
         self._guard = threading.Lock()
         self._ending: dict[int, threading.Lock] = {}
+        self._pending: list[tuple[Project, Entity, Entity]] = []
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(_BUILTIN_THREADS, thread_name_prefix="builtin-job")
@@ -79,7 +77,10 @@ class Executions:
         user: dict[str, object] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> Entity:
-        """Start a job. Not to be called inside a transaction of the catalog: see :meth:`record` for that.
+        """Start a job.
+
+        Not to be called inside a transaction of the catalog, which the process or thread could not see into:
+        :meth:`Records.add` is for that, and :meth:`launch` for afterwards.
 
         Parameters
         ----------
@@ -99,73 +100,42 @@ class Executions:
         """
         if not job.body.get("builtin"):
             find_program(self._platform, project, job)
-        execution = self.record(project, job, arguments=arguments, variables=variables, user=user, extra=extra)
+        execution = self.records.add(project, job, arguments=arguments, variables=variables, user=user, extra=extra)
         self.launch(project, job, execution)
         self._await_thread(execution.id, _SHORT_SECONDS)
         return self._platform.catalog.get(execution.id) or execution
-
-    def record(
-        self,
-        project: Project,
-        job: Entity,
-        *,
-        arguments: str | None = None,
-        variables: dict[str, str] | None = None,
-        user: dict[str, object] | None = None,
-        extra: dict[str, Any] | None = None,
-    ) -> Entity:
-        """Write down an execution that is to be launched; see :meth:`start`. Fit for the caller's transaction."""
-        config = job.body["config"]
-        chosen = arguments or config.get("defaultArgs") or ""
-        if not job.body.get("builtin"):
-            split_arguments(chosen)
-        body = {
-            "state": "INITIALIZING",
-            "finalStatus": "UNDEFINED",
-            "progress": 0.0,
-            "duration": 0,
-            "args": chosen,
-            "envVars": variables or {},
-            "user": user or OWNER.document(),
-            "rerunCount": 0,
-            **(extra or {}),
-        }
-        with self._platform.catalog.transaction():
-            number = self._platform.catalog.next_version(project.id, EXECUTION, job.name, job.id)
-            execution = self._platform.catalog.add(
-                project.id, EXECUTION, job.name, body, version=number, parent_id=job.id
-            )
-            logs = f"/Projects/{project.name}/Logs/{job.body['jobType'].capitalize()}/{job.name}/{execution.id}"
-            body |= {"stdoutPath": f"{logs}/stdout.log", "stderrPath": f"{logs}/stderr.log"}
-            body["submissionTime"] = execution.created
-            execution = self._platform.catalog.update(execution, body)
-            if number % _FORGET_EVERY == 0:
-                self._forget_oldest(job)
-        return execution
 
     def launch(self, project: Project, job: Entity, execution: Entity) -> None:
         """Start the process or thread of a recorded execution."""
         if self._closing.is_set():
             return
         try:
-            for log in self._logs(execution):
+            for log in self.records.logs(execution):
                 log.parent.mkdir(parents=True, exist_ok=True)
                 log.touch()
             if job.body.get("builtin"):
                 self._launch_builtin(project, job, execution)
                 return
             folder = self._folder(execution.id)
-            task = prepare(self._platform, project, job, execution, folder, *self._logs(execution))
+            task = prepare(self._platform, project, job, execution, folder, *self.records.logs(execution))
             with self._guard:
                 if self._closing.is_set():
                     return
                 self._running[execution.id] = Process.start(folder, task)
         except (EmbeddedError, OSError) as error:
-            self._write_error(execution, f"{error}\n")
-            self._finish(execution.id, "FAILED", str(error))
+            self.records.write_error(execution, f"{error}\n")
+            self.records.finish(execution.id, "FAILED", str(error))
             return
-        self._update(execution.id, state="RUNNING", startedMs=now_ms())
+        self.records.update(execution.id, state="RUNNING", startedMs=now_ms())
+        self._stop_if_over(execution.id)
         self._wake.set()
+
+    def _stop_if_over(self, execution_id: int) -> None:
+        """End a process whose execution was stopped or removed just when it was being started."""
+        execution = self._platform.catalog.get(execution_id, EXECUTION)
+        process = self._running.get(execution_id)
+        if process is not None and (execution is None or execution.body["state"] in FINAL_STATES):
+            process.stop()
 
     def find(self, project: Project, job: Entity, execution_id: int) -> Entity:
         """Return an execution of a job as it is now.
@@ -176,13 +146,7 @@ class Executions:
             If the job has no such execution.
         """
         self._look(execution_id)
-        return self._read(project, job, execution_id)
-
-    def _read(self, project: Project, job: Entity, execution_id: int) -> Entity:
-        execution = self._platform.catalog.get(execution_id, EXECUTION)
-        if execution is None or execution.parent_id != job.id or execution.project_id != project.id:
-            raise not_found(f"job {job.name!r} has no execution {execution_id}", EXECUTION_NOT_FOUND)
-        return execution
+        return self.records.read(project, job, execution_id)
 
     def stop(self, project: Project, job: Entity, execution_id: int) -> Entity:
         """Stop an execution and return it once it is over; what is over already stays as it is."""
@@ -191,7 +155,7 @@ class Executions:
             return execution
         process = self._running.get(execution_id)
         if process is None:  # a built-in job: its thread cannot be ended, its result no longer counts
-            self._finish(execution_id, "KILLED", "it was stopped")
+            self.records.finish(execution_id, "KILLED", "it was stopped")
             return self.find(project, job, execution_id)
         process.stop()
         if process.wait(GRACE_SECONDS + 3.0) is None:
@@ -209,18 +173,7 @@ class Executions:
             If it has not failed.
         """
         self._look(execution_id)
-        with self._platform.catalog.transaction():
-            execution = self._read(project, job, execution_id)
-            if execution.body["state"] not in ("FAILED", "KILLED"):
-                raise bad_request(f"execution {execution_id} is {execution.body['state']}; only a failed one can rerun")
-            attempt = execution.body["rerunCount"] + 1
-            fresh = {"state": "INITIALIZING", "finalStatus": "UNDEFINED", "rerunCount": attempt, "duration": 0}
-            execution = self._platform.catalog.update(execution, execution.body | fresh | {"reason": None})
-        for log in self._logs(execution):
-            if log.exists():
-                aside = log.parent / f"attempt-{attempt}"
-                aside.mkdir(exist_ok=True)
-                log.replace(aside / log.name)
+        execution = self.records.renew(project, job, execution_id)
         remove_tree(self._folder(execution_id))
         self.launch(project, job, execution)
         return self.find(project, job, execution_id)
@@ -229,7 +182,7 @@ class Executions:
         """Stop an execution if it runs, and remove it with its logs."""
         execution = self.stop(project, job, execution_id)
         self._platform.catalog.remove(execution)
-        remove_tree(self._logs(execution)[0].parent)
+        remove_tree(self.records.logs(execution)[0].parent)
 
     def remove_job(self, project: Project, job: Entity) -> None:
         """Remove a job, stopping what runs of it, with all executions; logs stay, as on a cluster."""
@@ -237,11 +190,13 @@ class Executions:
             if execution.body["state"] not in FINAL_STATES:
                 self.stop(project, job, execution.id)
         self._platform.catalog.remove(job)
+        for execution_id in list(self._running):
+            self._stop_if_over(execution_id)
 
-    def active(self, job: Entity) -> int:
-        """Return how many executions of a job are not over."""
-        executions = self._platform.catalog.find(job.project_id, EXECUTION, parent_id=job.id)
-        return sum(execution.body["state"] not in FINAL_STATES for execution in executions)
+    def resume(self) -> None:
+        """Launch what an earlier server has acknowledged and not started; called when the server answers requests."""
+        while self._pending:
+            self.launch(*self._pending.pop())
 
     def close(self) -> None:
         """Stop everything that runs; executions end as KILLED."""
@@ -257,7 +212,7 @@ class Executions:
         for execution_id in running:
             self._look(execution_id)
         for execution_id in list(self._threads):
-            self._finish(execution_id, "KILLED", "the server was stopped")
+            self.records.finish(execution_id, "KILLED", "the server was stopped")
         self._wake.set()
         self._monitor.join(5.0)
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -266,10 +221,6 @@ class Executions:
 
     def _folder(self, execution_id: int) -> Path:
         return self._root / str(execution_id)
-
-    def _logs(self, execution: Entity) -> tuple[Path, Path]:
-        root = self._platform.files.root
-        return root / execution.body["stdoutPath"].lstrip("/"), root / execution.body["stderrPath"].lstrip("/")
 
     def _recover(self) -> None:
         for execution in self._platform.catalog.find(None, EXECUTION):
@@ -281,13 +232,13 @@ class Executions:
             if job is None:
                 self._platform.catalog.remove(execution)
             elif job.body.get("builtin"):
-                self._write_error(execution, "the server was stopped while this job ran; run it again\n")
-                self._finish(execution.id, "FAILED", "the server was stopped while it ran")
+                self.records.write_error(execution, "the server was stopped while this job ran; run it again\n")
+                self.records.finish(execution.id, "FAILED", "the server was stopped while it ran")
             elif process.was_started or process.alive():
                 self._running[execution.id] = process
-                self._update(execution.id, state="RUNNING")
+                self.records.update(execution.id, state="RUNNING")
             else:
-                self.launch(project, job, execution)
+                self._pending.insert(0, (project, job, execution))
         known = {str(execution_id) for execution_id in self._running}
         for folder in self._root.iterdir():
             if folder.name not in known and not Process(folder).alive():
@@ -330,20 +281,22 @@ class Executions:
         state = "FINISHED" if result.succeeded else "KILLED" if result.stopped else "FAILED"
         execution = self._platform.catalog.get(execution_id, EXECUTION)
         if execution is not None and state == "FAILED":
-            self._write_error(execution, f"job {execution.name!r} failed: {result.reason}\n")
+            self.records.write_error(execution, f"job {execution.name!r} failed: {result.reason}\n")
         duration = int(1000 * (result.ended - result.started))
-        self._finish(execution_id, state, None if result.succeeded else result.reason, duration, result.exit_code)
+        self.records.finish(
+            execution_id, state, None if result.succeeded else result.reason, duration, result.exit_code
+        )
 
     # -- threads
 
     def _launch_builtin(self, project: Project, job: Entity, execution: Entity) -> None:
-        self._update(execution.id, state="RUNNING", startedMs=now_ms())
+        self.records.update(execution.id, state="RUNNING", startedMs=now_ms())
         thread = self._pool.submit(self._run_builtin, project, job, execution)
         self._threads[execution.id] = thread
         thread.add_done_callback(lambda done: self._threads.pop(execution.id, None))
 
     def _run_builtin(self, project: Project, job: Entity, execution: Entity) -> None:
-        out, _ = self._logs(execution)
+        out, _ = self.records.logs(execution)
         builtin = job.body["builtin"]
 
         def write(text: str) -> None:
@@ -358,10 +311,10 @@ class Executions:
             function(self._platform, project, {**builtin["arguments"], "args": execution.body["args"]})
         except Exception as error:
             _log.warning("built-in job %s failed: %s", job.name, error)
-            self._write_error(execution, traceback.format_exc())
-            self._finish(execution.id, "FAILED", f"{type(error).__name__}: {error}")
+            self.records.write_error(execution, traceback.format_exc())
+            self.records.finish(execution.id, "FAILED", f"{type(error).__name__}: {error}")
         else:
-            self._finish(execution.id, "FINISHED", None)
+            self.records.finish(execution.id, "FINISHED", None)
         finally:
             OUTPUT.reset(token)
 
@@ -372,76 +325,3 @@ class Executions:
                 thread.result(seconds)
             except TimeoutError:
                 return
-
-    # -- the catalog
-
-    def _update(self, execution_id: int, **changes: Any) -> None:
-        with self._platform.catalog.transaction():
-            execution = self._platform.catalog.get(execution_id, EXECUTION)
-            if execution is not None and execution.body["state"] not in FINAL_STATES:
-                self._platform.catalog.update(execution, execution.body | changes)
-
-    def _finish(
-        self,
-        execution_id: int,
-        state: str,
-        reason: str | None,
-        duration: int | None = None,
-        exit_code: int | None = None,
-    ) -> None:
-        with self._platform.catalog.transaction():
-            execution = self._platform.catalog.get(execution_id, EXECUTION)
-            if execution is None or execution.body["state"] in FINAL_STATES:
-                return
-            ended = now_ms()
-            started = execution.body.get("startedMs", ended)
-            end = {
-                "state": state,
-                "finalStatus": _FINAL_STATUS[state],
-                "progress": 1.0,
-                "duration": ended - started if duration is None else duration,
-                "finishedTime": iso_time(ended),
-                "reason": reason,
-                "exitCode": exit_code,
-            }
-            execution = self._platform.catalog.update(execution, execution.body | end)
-            job = self._platform.catalog.get(execution.parent_id, JOB)
-            if job is not None:
-                for hook in FINISH_HOOKS:
-                    hook(self._platform, job, execution)
-
-    def _write_error(self, execution: Entity, text: str) -> None:
-        try:
-            log = self._logs(execution)[1]
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("a") as stream:
-                stream.write(text)
-        except OSError as error:
-            _log.warning("cannot write the log of execution %d: %s", execution.id, error)
-
-    def _forget_oldest(self, job: Entity) -> None:
-        """Keep the newest executions of a job only, so that a schedule cannot fill the catalog."""
-        executions = self._platform.catalog.find(job.project_id, EXECUTION, parent_id=job.id)
-        for execution in executions[:-_MAX_EXECUTIONS_KEPT]:
-            if execution.body["state"] in FINAL_STATES:
-                self._platform.catalog.remove(execution)
-                remove_tree(self._logs(execution)[0].parent)
-
-
-def execution_document(platform: Platform, execution: Entity) -> dict[str, Any]:
-    """Return an execution as the REST API writes one."""
-    body = execution.body
-    duration = body["duration"]
-    if body["state"] not in FINAL_STATES and "startedMs" in body:
-        duration = now_ms() - body["startedMs"]
-    hidden = ("envVars", "startedMs")
-    return {
-        **{field: value for field, value in body.items() if field not in hidden},
-        "duration": duration,
-        "id": execution.id,
-        "href": f"{platform.rest_url}/project/{execution.project_id}/jobs/{execution.name}/executions/{execution.id}",
-        "hdfsUser": "deepcube",
-        "appId": f"deepcube-{execution.id}",
-        "filesToRemove": [],
-        "monitoring": {},
-    }

@@ -228,7 +228,7 @@ class Schedules:
             body = dict(current.body)
             cron = parse(body["cronExpression"])
             owed = due(body, datetime.now(UTC))
-            free = body["maxActiveRuns"] - self._executions.active(job)
+            free = body["maxActiveRuns"] - self._executions.records.active(job)
             for time in owed[: max(0, free)]:
                 body["cursor"] = _milliseconds(time)
                 started.append(self._record(project, job, body, cron, time))
@@ -249,7 +249,7 @@ class Schedules:
             "scheduled": True,
         }
         try:
-            return self._executions.record(project, job, variables=variables, user=body["user"], extra=extra)
+            return self._executions.records.add(project, job, variables=variables, user=body["user"], extra=extra)
         except ApiError as error:
             _log.warning("schedule of job %s: %s", job.name, error)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 
 from starlette.concurrency import run_in_threadpool
@@ -16,6 +17,8 @@ from deepcube.embedded.runtime.trees import Trees
 from deepcube.embedded.runtime.vault import Vault
 
 _LOOK_SECONDS = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 class RuntimeWire:
@@ -33,15 +36,23 @@ class RuntimeWire:
 
     async def start(self) -> None:
         """Start the services."""
-        for service in (Trees, Vault, Serving, Executions, Schedules):
+        for service in (Trees, Vault, Serving, Executions):
             await run_in_threadpool(self._platform.service, service)
         self._resume = asyncio.create_task(self._resume_when_serving())
 
     async def _resume_when_serving(self) -> None:
-        """Start the deployments once the server answers, as their scripts may log in to it."""
+        """Start deployments, jobs and schedules once the server answers, as their scripts may log in to it."""
         while (self._platform.home.running_server() or {}).get("pid") != os.getpid():
             await asyncio.sleep(_LOOK_SECONDS)
-        await run_in_threadpool(self._platform.service(Serving).resume)
+        for resume in (
+            self._platform.service(Serving).resume,
+            self._platform.service(Executions).resume,
+            lambda: self._platform.service(Schedules),
+        ):
+            try:
+                await run_in_threadpool(resume)
+            except Exception:
+                _log.exception("cannot take over what an earlier server left behind")
 
     async def stop(self) -> None:
         """Stop waiting; the platform stops its services, newest first."""
