@@ -243,7 +243,7 @@ def test_a_shared_group_is_read_only_elsewhere(project: Any, owner_key: str, gro
     with logged_in("reader", owner_key) as other:
         view = other.get_feature_store().get_feature_view
         assert "no feature group" in refusal(theirs.read)
-        assert "no feature group" in refusal(lambda: view("both", 1))
+        assert "no longer valid" in refusal(lambda: view("both", 1))
 
 
 def test_a_whole_feature_store_is_shared(project: Any, owner_key: str, group: Any) -> None:

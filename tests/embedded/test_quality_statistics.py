@@ -154,6 +154,20 @@ def test_training_dataset_statistics(store: Any) -> None:
     assert view.get_training_dataset_statistics(training_dataset_version=2, before_transformation=True) is None
 
 
+def test_partitions_deletions_and_appended_features(store: Any) -> None:
+    from hsfs.feature import Feature
+
+    group = make_group(store, "stats_parts", partition_key=["cover"])
+    found = by_name(group.statistics)
+    assert (found["cover"].count, found["cover"].approx_num_distinct_values) == (100, 2)
+    group.commit_delete_record(frame(10)[["cell", "time", "cover"]])
+    assert by_name(group.statistics)["cell"].count == 90
+    group.append_features([Feature("rain", "double")])
+    group.insert(frame(5).assign(rain=1.0))
+    found = by_name(group.statistics)
+    assert (found["cell"].count, found["rain"].count, found["rain"].num_null_values) == (95, 95, 90)
+
+
 def test_an_activity_tells_of_them(store: Any) -> None:
     group = make_group(store, "stats_activity")
     assert group.statistics is not None
@@ -196,5 +210,5 @@ def test_splits_in_files_are_described_one_by_one(store: Any) -> None:
     splits = {split.name: split.feature_descriptive_statistics for split in found.split_statistics}
     counts = {name: {f.feature_name: f.count for f in features}["cell"] for name, features in splits.items()}
     assert set(counts) == {"train", "test"} and sum(counts.values()) == 100
-    numeric = [f for features in splits.values() for f in features if f.feature_name != "time"]
+    numeric = [f for features in splits.values() for f in features if not f.feature_name.endswith("time")]
     assert len(numeric) == 4 and all(f.extended_statistics["histogram"] for f in numeric)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request
-from deepcube.embedded.quality import tagging
+from deepcube.embedded.quality import activities, tagging
 from deepcube.embedded.quality.artifacts import artifact_of
 from deepcube.embedded.routing import Call, Json, Routes, items
 
@@ -46,12 +48,20 @@ def read_tag(call: Call) -> Json:
 
 def set_tag(call: Call) -> Json:
     """Attach a tag to an artifact."""
-    tagging.set_tag(call.platform, _artifact(call), call.path["tag"], call.json)
+    _change(call, lambda artifact, name: tagging.set_tag(call.platform, artifact, name, call.json), "was set")
 
 
 def delete_tag(call: Call) -> Json:
     """Detach a tag from an artifact."""
-    tagging.delete_tag(call.platform, _artifact(call), call.path["tag"])
+    _change(call, lambda artifact, name: tagging.delete_tag(call.platform, artifact, name), "was removed")
+
+
+def _change(call: Call, change: Callable[[Entity, str], object], outcome: str) -> None:
+    """Change a tag and write it into the activity log."""
+    with call.platform.catalog.transaction():
+        artifact, name = _artifact(call), call.path["tag"]
+        change(artifact, name)
+        activities.record(call.platform, artifact, activities.METADATA, f"Tag {name!r} {outcome}", user=call.user)
 
 
 for _base in _ARTIFACTS:

@@ -12,6 +12,8 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
 from deepcube.embedded.catalog import Entity, now_ms
 from deepcube.embedded.errors import ApiError, EmbeddedError, not_found
 from deepcube.embedded.platform import Platform, Project
@@ -149,7 +151,11 @@ def profile_group(platform: Platform, group: Entity, config: ProfileConfig, comm
     project = platform.project(group.project_id)
     version = None if commit is None else commit.version - 1  # the catalog keeps the table's version plus one
     table = groups.delta_table(platform, project, group, version)
-    rows = groups.arrow_schema(group.body).empty_table() if table is None else table.to_pyarrow_dataset()
+    rows = groups.arrow_schema(group.body).empty_table()
+    if table is not None:
+        # Arrow's own file system: through that of the Delta library the server keeps more memory with every read.
+        place = SubTreeFileSystem(str(groups.delta_location(platform, project, group)), LocalFileSystem())
+        rows = table.to_pyarrow_dataset(filesystem=place)
     present = set(rows.schema.names)
     names = [feature["name"] for feature in group.body["features"] if feature["name"] in present]
     with connect(platform) as connection:

@@ -50,11 +50,13 @@ def group_created(platform: Platform, project: Project, group: Entity, document:
 def view_created(platform: Platform, project: Project, view: Entity, document: Json) -> None:
     """Keep the tags of a new feature view and the feature groups that it uses."""
     provenance.note_view(platform, project, view, document)
+    activities.record(platform, view, activities.METADATA, "The feature view was created")
     tagging.set_tags(platform, view, document.get("tags"))
 
 
 def dataset_created(platform: Platform, project: Project, dataset: Entity, document: Json) -> None:
     """Keep the tags that came with a new training dataset."""
+    activities.record(platform, dataset, activities.METADATA, "The training dataset was created")
     tagging.set_tags(platform, dataset, document.get("tags"))
 
 

@@ -26,6 +26,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from deepcube.embedded.quality.numbers import (
     Counts,
@@ -154,7 +155,11 @@ def profile(
     list of dict
         As the client reads ``FeatureDescriptiveStatistics``.
     """
-    return _Profiler(connection, relation, config, exact_rows).documents()
+    try:
+        return _Profiler(connection, relation, config, exact_rows).documents()
+    finally:
+        # Arrow keeps the buffers of what it has read; a server that stays up gives them back.
+        pa.default_memory_pool().release_unused()
 
 
 class _Profiler:
