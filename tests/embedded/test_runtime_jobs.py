@@ -251,3 +251,49 @@ def test_finished_jobs_leave_nothing_behind(embedded: Running, project: Any, tmp
     time.sleep(0.2)
     server = psutil.Process(embedded.pid)
     assert [child for child in server.children() if child.status() == psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_members_job_calls_in_the_members_name(embedded: Running, project: Any, tmp_path: Path) -> None:
+    import hopsworks
+
+    users = hopsworks.get_users_api()
+    users.register_user("scientist@example.org", "Ada", "Scientist", password="unused password")
+    project.add_member("scientist@example.org", "Data scientist")
+    _, answer = call(embedded, "POST", "/users/apiKey?name=test&user=scientist@example.org")
+    key = answer["key"]
+    source = "import os, hopsworks\nhopsworks.login()\nprint('KEY', os.environ['HOPSWORKS_API_KEY'])"
+    write_job(project, tmp_path, "mine", source)
+    assert call(embedded, "PUT", "/project/1/projectMembers", {}, key=key)[0] != 200
+    _, started = call(embedded, "POST", "/project/1/jobs/mine/executions", key=key, raw=b"")
+    job = project.get_job_api().get_job("mine")
+    eventually(lambda: job.get_state() == "FINISHED")
+    out = project.get_dataset_api().read_content(started["stdoutPath"]).content.decode()
+    own = out.partition("KEY ")[2].strip()
+    assert own not in (key, embedded.environment()["HOPSWORKS_API_KEY"])
+    assert job.get_executions()[0].user["email"] == "scientist@example.org"
+    assert call(embedded, "GET", "/users/profile", key=key)[0] == 200
+    eventually(lambda: call(embedded, "GET", "/users/profile", key=own)[0] == 401)
+
+
+@pytest.mark.slow
+def test_pyspark_runs_in_local_mode(project: Any, tmp_path: Path) -> None:
+    pytest.importorskip("pyspark")
+    source = (
+        "import sys, hopsworks\nfrom pyspark.sql import SparkSession\n"
+        "spark = SparkSession.builder.getOrCreate()\n"
+        "total = spark.range(1000).selectExpr('sum(id)').collect()[0][0]\n"
+        "print('SUM', total, sys.argv[1:], spark.sparkContext.master)\n"
+        "print('MEMORY', spark.conf.get('spark.driver.memory'), spark.conf.get('spark.my.own'))\n"
+        "print('PROJECT', hopsworks.login().name)\n"
+    )
+    (tmp_path / "spark.py").write_text(source)
+    path = project.get_dataset_api().upload(str(tmp_path / "spark.py"), "Resources", overwrite=True)
+    api = project.get_job_api()
+    config = api.get_configuration("PYSPARK")
+    config |= {"appPath": path, "spark.driver.memory": 1024, "properties": "spark.my.own=some value"}
+    execution = api.create_job("spark", config).run(args="a 'b c'")
+    assert (execution.final_status, execution.success) == ("SUCCEEDED", True)
+    out, _ = _output(execution, tmp_path)
+    assert "SUM 499500 ['a', 'b c'] local[*]" in out
+    assert "MEMORY 1024m some value" in out
+    assert f"PROJECT {project.name}" in out

@@ -445,3 +445,34 @@ def test_documents_are_valid_json(embedded: Running, deployment: Any) -> None:
     status, document = call(embedded, "GET", f"/project/1/serving/{deployment.id}")
     assert status == 200
     assert json.loads(json.dumps(document, allow_nan=False))["condition"]["type"] == "READY"
+
+
+@pytest.mark.slow
+def test_the_default_predictor_looks_features_up(project: Any, tmp_path: Path) -> None:
+    joblib = pytest.importorskip("joblib")
+    import pandas as pd
+    from sklearn.linear_model import LinearRegression
+
+    store = project.get_feature_store()
+    frame = pd.DataFrame(
+        {"cell": range(20), "a": [i / 20 for i in range(20)], "b": [(i * 7 % 20) / 20 for i in range(20)]}
+    )
+    frame["y"] = 2 * frame["a"] + frame["b"]
+    group = store.get_or_create_feature_group("default_predictor", 1, primary_key=["cell"], online_enabled=True)
+    group.insert(frame)
+    view = store.get_or_create_feature_view(
+        "default_predictor", query=group.select(["a", "b", "y"]), version=1, labels=["y"]
+    )
+    x, _, y, _ = view.train_test_split(test_size=0.2)
+    joblib.dump(LinearRegression().fit(x, y), tmp_path / "model.pkl")
+    model = project.get_model_registry().python.create_model("looked_up", feature_view=view, training_dataset_version=1)
+    model.save(str(tmp_path / "model.pkl"))
+    made = model.deploy(name="lookedup")
+    made.start()
+    answer = made.predict(inputs=[{"cell": 3}, {"cell": 4}])["predictions"]
+    assert [row[0] for row in answer] == pytest.approx(frame["y"][3:5].tolist())
+    made.delete(force=True)
+    vectors = view.deploy(name="vectors", training_dataset_version=1)
+    vectors.start()
+    assert vectors.predict(inputs=[{"cell": 3}])["predictions"] == [pytest.approx([0.15, 0.05])]
+    vectors.delete(force=True)

@@ -7,8 +7,10 @@ is followed again, and what has ended meanwhile is written down.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
+import sqlite3
 import threading
 import time
 import traceback
@@ -28,6 +30,7 @@ from deepcube.embedded.runtime.records import EXECUTION, FINAL_STATES, Records
 from deepcube.embedded.runtime.trees import remove_tree
 
 _POLL_SECONDS = 0.1
+_RETRY_SECONDS = 1.0  # between attempts to write an end that the disk refused
 _BUILTIN_THREADS = 4
 _SHORT_SECONDS = 2.0
 
@@ -58,6 +61,7 @@ class Executions:
         self._guard = threading.Lock()
         self._ending: dict[int, threading.Lock] = {}
         self._pending: list[tuple[Project, Entity, Entity]] = []
+        self._unwritten: dict[int, tuple[str, str | None]] = {}
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(_BUILTIN_THREADS, thread_name_prefix="builtin-job")
@@ -122,9 +126,9 @@ class Executions:
                 if self._closing.is_set():
                     return
                 self._running[execution.id] = Process.start(folder, task)
-        except (EmbeddedError, OSError) as error:
+        except (EmbeddedError, OSError, sqlite3.Error) as error:
             self.records.write_error(execution, f"{error}\n")
-            self.records.finish(execution.id, "FAILED", str(error))
+            self._end(execution.id, "FAILED", str(error))
             return
         self.records.update(execution.id, state="RUNNING", startedMs=now_ms())
         self._stop_if_over(execution.id)
@@ -212,7 +216,7 @@ class Executions:
         for execution_id in running:
             self._look(execution_id)
         for execution_id in list(self._threads):
-            self.records.finish(execution_id, "KILLED", "the server was stopped")
+            self._end(execution_id, "KILLED", "the server was stopped")
         self._wake.set()
         self._monitor.join(5.0)
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -251,12 +255,33 @@ class Executions:
                     self._look(execution_id)
                 except Exception:
                     _log.exception("cannot follow execution %d", execution_id)
-            self._wake.wait(_POLL_SECONDS if self._running else None)
+            self._write_ends_again()
+            self._wake.wait(_POLL_SECONDS if self._running else _RETRY_SECONDS if self._unwritten else None)
             self._wake.clear()
+
+    def _end(self, execution_id: int, state: str, reason: str | None) -> None:
+        """Write down an end that no process tells of later; on a disk that refuses, again until it does not.
+
+        An execution that seems to run for ever would have the client start no other one of its job.
+        """
+        try:
+            self.records.finish(execution_id, state, reason)
+        except (EmbeddedError, OSError, sqlite3.Error) as error:
+            _log.warning("the end of execution %d cannot be written yet: %s", execution_id, error)
+            self._unwritten[execution_id] = (state, reason)
+            self._wake.set()
+
+    def _write_ends_again(self) -> None:
+        for execution_id, (state, reason) in list(self._unwritten.items()):
+            with contextlib.suppress(EmbeddedError, OSError, sqlite3.Error):
+                self.records.finish(execution_id, state, reason)
+                del self._unwritten[execution_id]
 
     def _look(self, execution_id: int) -> None:
         """Write down the end of an execution if it has come; returns after it is written, whoever writes it."""
         with self._guard:
+            if execution_id not in self._running:  # it leaves the table when its end is written
+                return
             ending = self._ending.setdefault(execution_id, threading.Lock())
         with ending:
             process = self._running.get(execution_id)
@@ -312,9 +337,9 @@ class Executions:
         except Exception as error:
             _log.warning("built-in job %s failed: %s", job.name, error)
             self.records.write_error(execution, traceback.format_exc())
-            self.records.finish(execution.id, "FAILED", f"{type(error).__name__}: {error}")
+            self._end(execution.id, "FAILED", f"{type(error).__name__}: {error}")
         else:
-            self.records.finish(execution.id, "FINISHED", None)
+            self._end(execution.id, "FINISHED", None)
         finally:
             OUTPUT.reset(token)
 

@@ -32,6 +32,7 @@ QUIET_SECONDS = 3600.0
 _DISK_RESERVE_BYTES = 64 * 1024 * 1024
 _MAX_CHUNKS = 1_000_000
 _BLOCK = 1 << 20
+_LOCKS = 64  # uploads share locks; two that do wait for each other at times, and no more
 _NAME = re.compile(r"[^/\0]{1,255}")
 
 
@@ -116,8 +117,7 @@ class Uploads:
         self._trees = platform.service(Trees)
         self._root = self._trees.staging / "uploads"
         self._root.mkdir(exist_ok=True)
-        self._guard = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
+        self._locks = [threading.Lock() for _ in range(_LOCKS)]
 
     def check_space(self, expected_bytes: int) -> None:
         """Refuse what would fill the disk.
@@ -159,6 +159,8 @@ class Uploads:
         if size != chunk.expected_bytes:
             raise bad_request(f"chunk {chunk.number} has {size} bytes, {chunk.expected_bytes} expected; send it again")
         target = folder / chunk.name
+        if chunk.number == 1 and chunk.total > 1:
+            self.check_space(chunk.total_bytes)
         try:
             flush(received)
             if chunk.total == 1:
@@ -174,9 +176,11 @@ class Uploads:
             return self._amend(place, target, chunk, received)
         received.replace(place / str(chunk.number))
         sync_folder(place)
-        parts = [place / str(number) for number in range(1, chunk.total + 1)]
-        if not all(part.exists() for part in parts):
+        with os.scandir(place) as entries:
+            present = sum(entry.name.isdecimal() for entry in entries)
+        if present < chunk.total:
             return False
+        parts = [place / str(number) for number in range(1, chunk.total + 1)]
         with self._trees.scratch() as whole:
             _join(parts, whole)
             self._publish(place, whole, target)
@@ -228,9 +232,7 @@ class Uploads:
         key = hashlib.sha256(
             f"{target}\0{chunk.identifier}\0{chunk.total}\0{chunk.chunk_bytes}\0{chunk.total_bytes}".encode()
         ).hexdigest()[:32]
-        with self._guard:
-            lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        with self._locks[int(key, 16) % _LOCKS]:
             place = self._root / key
             if not place.exists():
                 self.sweep()
