@@ -1,13 +1,12 @@
-"""Who one is, which projects there are, and what the client must know of the installation."""
+"""Who one is, by what one is let in, and what the client must know of the installation."""
 
 from __future__ import annotations
 
 import base64
-import secrets
 
 from deepcube.embedded.errors import VARIABLE_NOT_FOUND, not_found
 from deepcube.embedded.online.keystore import key_store, trust_store
-from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.platform import Platform
 from deepcube.embedded.query import passes
 from deepcube.embedded.routing import Call, Json, Routes
 
@@ -63,50 +62,6 @@ def variable(call: Call) -> Json:
 def profile(call: Call) -> Json:
     """Return the caller."""
     return call.user.document()
-
-
-@routes.get("/project")
-def projects(call: Call) -> Json:
-    """List the caller's projects.
-
-    The client keeps its certificates in a folder named after the user and removes it at exit; a name that differs
-    with every login keeps two processes of one user from removing each other's.
-    """
-    user = {**call.user.document(), "username": f"{call.user.name[:4]}{secrets.token_hex(4)}"}
-    return [
-        {
-            "project": {"id": project.id, "name": project.name, "owner": call.user.document()},
-            "user": user,
-            "teamRole": "Data owner",
-        }
-        for project in call.platform.projects()
-    ]
-
-
-def project_document(call: Call, project: Project) -> Json:
-    """Return a project as the REST API writes one."""
-    return {
-        "projectId": project.id,
-        "projectName": project.name,
-        "owner": call.user.email,
-        "created": project.created,
-        "creationStatus": 0,
-        "datasets": [],
-        "namespace": project.name,
-        "services": [],
-    }
-
-
-@routes.get("/project/getProjectInfo/{name}")
-def project_by_name(call: Call) -> Json:
-    """Return a project by name."""
-    return project_document(call, call.platform.project_named(call.path["name"]))
-
-
-@routes.get("/project/{project_id:int}")
-def project_by_id(call: Call) -> Json:
-    """Return a project by id."""
-    return project_document(call, call.project)
 
 
 @routes.get("/project/{project_id:int}/credentials")

@@ -15,6 +15,8 @@ JOB = "JOB"
 VALIDATIONS = "VALIDATIONS"
 EXPECTATIONS = "EXPECTATIONS"
 COMMIT = "COMMIT"
+KEPT = 1000  # of each type and artifact, give or take what is written between two clean-ups
+_FORGET_EVERY = 100
 TYPES = (METADATA, STATISTICS, JOB, VALIDATIONS, EXPECTATIONS, COMMIT)
 
 
@@ -47,8 +49,18 @@ def record(
     catalog = platform.catalog
     with catalog.transaction():
         number = catalog.next_version(artifact.project_id, ACTIVITY, activity, artifact.id)
+        if number % _FORGET_EVERY == 0:
+            _forget_oldest(platform, artifact, activity)
         body = {"metadata": message, "user": user.document(), "detail": detail or {}}
         return catalog.add(artifact.project_id, ACTIVITY, activity, body, version=number, parent_id=artifact.id)
+
+
+def _forget_oldest(platform: Platform, artifact: Entity, activity: str) -> None:
+    found = platform.catalog.find(
+        artifact.project_id, ACTIVITY, name=activity, parent_id=artifact.id, newest_first=True
+    )
+    for entity in found[KEPT:]:
+        platform.catalog.remove(entity)
 
 
 def history(

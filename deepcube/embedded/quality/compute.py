@@ -27,7 +27,6 @@ from deepcube.embedded.store import commits, datasets, groups
 
 COMMIT_NOT_FOUND = 270227
 JOB_KIND = "statistics"
-KEPT_COMMITS = 100  # older ones are computed again when asked for
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +120,7 @@ class StatisticsService:
                 "featureDescriptiveStatistics": documents,
             }
             kept = statistics.save(self._platform, group, document)
-            statistics.forget_oldest(self._platform, group, KEPT_COMMITS)
+            statistics.forget_oldest(self._platform, group)
             detail = {"statistics": {"computationTime": kept.body["computationTime"], "features": len(documents)}}
             message = "The statistics of the feature group were computed"
             activities.record(self._platform, group, activities.STATISTICS, message, detail=detail)

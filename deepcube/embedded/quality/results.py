@@ -77,6 +77,7 @@ class _Run:
                 _attach(documents, "reference", statistics.features(self._platform, kept_reference))
             elif reference is not None:
                 _attach(documents, "reference", self._keep_with(found, reference))
+            statistics.forget_oldest(self._platform, self._artifact)
             self._alert(found)
             return catalog.update(found, found.body)
 

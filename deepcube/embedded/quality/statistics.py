@@ -19,6 +19,9 @@ from deepcube.embedded.quality.filters import Filters
 STATISTICS = "statistics"
 FEATURE = "feature_statistics"
 
+KEPT_COMMITS = 100
+KEPT_WINDOWS = 1000
+
 _WINDOW = {
     "window_start_commit_time": "windowStartCommitTime",
     "window_end_commit_time": "windowEndCommitTime",
@@ -168,11 +171,24 @@ def newest(platform: Platform, artifact: Entity, query: StatisticsQuery) -> Enti
     return next((entity for entity in found if query.matches(entity.body)), None)
 
 
-def forget_oldest(platform: Platform, artifact: Entity, keep: int) -> None:
-    """Remove the oldest statistics of single commits, which can be computed again, beyond so many."""
+def forget_oldest(
+    platform: Platform, artifact: Entity, commits: int = KEPT_COMMITS, windows: int = KEPT_WINDOWS
+) -> None:
+    """Remove the oldest statistics of an artifact, which can be computed again.
+
+    Parameters
+    ----------
+    platform : Platform
+        Shared state.
+    artifact : Entity
+        Feature group or feature view.
+    commits, windows : int
+        How many of single commits, and of the windows that monitoring looked at, stay.
+    """
     found = platform.catalog.find(artifact.project_id, STATISTICS, parent_id=artifact.id, newest_first=True)
-    of_commits = [entity for entity in found if "windowEndCommitTime" in entity.body and _is_whole(entity.body)]
-    for entity in of_commits[keep:]:
+    whole = [entity for entity in found if _is_whole(entity.body) and "windowEndCommitTime" in entity.body]
+    parts = [entity for entity in found if not _is_whole(entity.body)]
+    for entity in (*whole[commits:], *parts[windows:]):
         platform.catalog.remove(entity)
 
 
