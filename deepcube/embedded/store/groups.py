@@ -18,21 +18,19 @@ from deepcube.embedded.catalog import DuplicateEntityError, Entity
 from deepcube.embedded.errors import (
     FEATURE_GROUP_EXISTS,
     FEATURE_GROUP_NOT_FOUND,
-    bad_request,
     conflict,
     not_found,
-    unsupported,
 )
 from deepcube.embedded.keys import OWNER
 from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.store.features import BATCH, EXTERNAL, STREAM, check_body, feature_document, merged_features
 from deepcube.embedded.store.names import check_name, check_version
-from deepcube.embedded.store.types import arrow_type, online_type
+from deepcube.embedded.store.types import arrow_type
 
 if TYPE_CHECKING:
     from deepcube.embedded.online.store import OnlineStore
 
 KIND = "feature_group"
-STREAM, BATCH, EXTERNAL = "streamFeatureGroupDTO", "cachedFeaturegroupDTO", "onDemandFeaturegroupDTO"
 
 Json = dict[str, Any]
 
@@ -43,7 +41,6 @@ CREATE_HOOKS: list[Callable[[Platform, Project, Entity, Json], None]] = []
 #: Functions that say whether a project may read an entity of another project.
 GRANTS: list[Callable[[Platform, Project, Entity], bool]] = []
 
-_FEATURE_FLAGS = ("primary", "foreign", "partition", "hudiPrecombineKey", "offlineOnly", "onDemand")
 _KEPT = (
     "description",
     "type",
@@ -149,10 +146,10 @@ def create_group(platform: Platform, project: Project, document: Json) -> Entity
     name = check_name(document.get("name"), "feature group")
     version = check_version(document.get("version"), "feature group")
     body = {key: document[key] for key in _KEPT if document.get(key) is not None}
-    body["features"] = [_feature(feature) for feature in document.get("features") or []]
+    body["features"] = [feature_document(feature) for feature in document.get("features") or []]
     body.setdefault("type", BATCH)
     body["creator"] = OWNER.document()
-    _check(name, body)
+    check_body(name, body)
     if is_external(body):
         _find_outside(platform, project, body)
     with platform.catalog.transaction():
@@ -206,41 +203,6 @@ def has_log(body: Json) -> bool:
     return bool(body.get("onlineEnabled")) or body["type"] == STREAM
 
 
-def _feature(document: Json) -> Json:
-    name, kind = check_name(document.get("name"), "feature"), document.get("type")
-    if not isinstance(kind, str):
-        raise bad_request(f"feature {name!r} has no type; give it one, or insert data that has one")
-    arrow_type(kind)
-    feature: Json = {flag: bool(document.get(flag)) for flag in _FEATURE_FLAGS}
-    for key in ("description", "defaultValue", "columnName"):
-        feature[key] = document.get(key)
-    return {"name": name, "type": kind, "onlineType": document.get("onlineType") or online_type(kind), **feature}
-
-
-def _check(name: str, body: Json) -> None:
-    features = body["features"]
-    names = [feature["name"] for feature in features]
-    if body["type"] not in (STREAM, BATCH, EXTERNAL):
-        raise bad_request(f"feature group type {body['type']!r} is not one of {STREAM}, {BATCH}, {EXTERNAL}")
-    twice = sorted({feature for feature in names if names.count(feature) > 1})
-    if twice:
-        raise bad_request(f"feature group {name!r} has features of the same name: {', '.join(twice)}")
-    if body.get("timeTravelFormat") == "ICEBERG":
-        raise unsupported("time_travel_format='ICEBERG'", "feature groups are Delta tables here; use 'DELTA'")
-    event = body.get("eventTime")
-    if event is not None and names and event not in names:
-        raise bad_request(f"event time {event!r} of feature group {name!r} is not among its features: {names}")
-    kinds = {feature["name"]: feature["type"].lower() for feature in features}
-    if event in kinds and kinds[event] not in ("timestamp", "date", "bigint", "int"):
-        raise bad_request(
-            f"event time {event!r} of feature group {name!r} has type {kinds[event]!r}; it must be timestamp, date, "
-            "bigint or int"
-        )
-    if body.get("timeTravelFormat") == "HUDI" and features and not any(f["hudiPrecombineKey"] for f in features):
-        chosen = event or next((f["name"] for f in features if f["primary"]), names[0])
-        next(f for f in features if f["name"] == chosen)["hudiPrecombineKey"] = True
-
-
 def _find_outside(platform: Platform, project: Project, body: Json) -> None:
     """Keep, of the data source of an external group, the place that it names."""
     from deepcube.embedded.store.connectors import source_path  # which imports this module
@@ -262,38 +224,12 @@ def update_group(platform: Platform, entity: Entity, document: Json) -> Entity:
     """
     body = {**entity.body, **{key: document[key] for key in _UPDATABLE if document.get(key) is not None}}
     if document.get("features"):
-        body["features"] = _merge_features(entity, [_feature(feature) for feature in document["features"]])
+        body["features"] = merged_features(entity, [feature_document(feature) for feature in document["features"]])
     with platform.catalog.transaction():
         entity = platform.catalog.update(entity, body)
         if has_log(body):
             _online(platform).create(entity)
     return entity
-
-
-def _merge_features(entity: Entity, wanted: list[Json]) -> list[Json]:
-    known = {feature["name"]: feature for feature in entity.body["features"]}
-    names = [feature["name"] for feature in wanted]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise bad_request(f"feature group {entity.name!r} has these features already: {', '.join(twice)}")
-    missing = sorted(set(known) - set(names))
-    if missing:
-        raise bad_request(
-            f"features cannot be removed from feature group {entity.name!r}: {', '.join(missing)}; make a new version"
-        )
-    for feature in wanted:
-        old = known.get(feature["name"])
-        if old is not None and arrow_type(old["type"]) != arrow_type(feature["type"]):
-            raise bad_request(
-                f"feature {feature['name']!r} of feature group {entity.name!r} has type {old['type']!r} and cannot "
-                f"become {feature['type']!r}; make a new version"
-            )
-        if old is None and (feature["primary"] or feature["partition"]):
-            raise bad_request(
-                f"appended feature {feature['name']!r} cannot be a key of feature group {entity.name!r}; make a new "
-                "version"
-            )
-    return wanted
 
 
 def append_columns(platform: Platform, project: Project, entity: Entity) -> list[str]:
