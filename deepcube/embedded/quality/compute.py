@@ -12,6 +12,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
+from deltalake.exceptions import DeltaError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 
 from deepcube.embedded.catalog import Entity, now_ms
@@ -27,6 +28,7 @@ from deepcube.embedded.store import commits, datasets, groups
 
 COMMIT_NOT_FOUND = 270227
 JOB_KIND = "statistics"
+_CLOSE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +64,12 @@ class StatisticsService:
             self._changed.notify()
 
     def close(self) -> None:
-        """Stop after the commit at hand."""
+        """Stop after the commit at hand, or without it if it takes long: it is computed again when asked for."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._worker is not None:
-            self._worker.join()
+            self._worker.join(_CLOSE_SECONDS)
 
     def _work(self) -> None:
         while True:
@@ -149,7 +151,12 @@ def profile_group(platform: Platform, group: Entity, config: ProfileConfig, comm
     """
     project = platform.project(group.project_id)
     version = None if commit is None else commit.version - 1  # the catalog keeps the table's version plus one
-    table = groups.delta_table(platform, project, group, version)
+    try:
+        table = groups.delta_table(platform, project, group, version)
+    except DeltaError as error:  # the table was emptied or removed since
+        raise not_found(
+            f"feature group {group.name!r} has no such commit any more: {error}", COMMIT_NOT_FOUND
+        ) from None
     rows = groups.arrow_schema(group.body).empty_table()
     if table is not None:
         # Arrow's own file system: through that of the Delta library the server keeps more memory with every read.
