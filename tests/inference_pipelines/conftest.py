@@ -17,8 +17,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network with random weights, saved as the training pipeline saves one."""
     rng = np.random.default_rng(0)
     inputs = rng.uniform(0, 1, (200, len(drought.FEATURE_NAMES))).astype("float32")
-    climatology = [drought.FEATURE_NAMES.index(name) for name in drought.CLIMATOLOGY]
-    network = build_model(inputs, climatology, units=4, l2=0.0)
+    network = build_model(inputs, units=4, l2=0.0)
     network.set_weights([w + rng.normal(0, 0.05, w.shape) if w.ndim == 2 else w for w in network.get_weights()])
     signature = Signature(
         inputs=drought.FEATURE_NAMES,

@@ -1,6 +1,5 @@
 """The drought network and its training function."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from training_pipelines.drought.data import Samples
 from training_pipelines.drought.evaluation import baseline_forecasts
 from training_pipelines.drought.model import build_model, ensemble, load_network, masked_mse, predict, train_fn
 
-CLIMATOLOGY = [drought.FEATURE_NAMES.index(name) for name in drought.CLIMATOLOGY]
 MEMORY = 0.8
 NOISE = 0.05
 
@@ -46,7 +44,7 @@ def simulated(rows: int, seed: int) -> Samples:
 def result(tmp_path_factory: pytest.TempPathFactory) -> dict:
     hparams = {**HPARAMS, "l2": 1e-4, "batch_size": 256, "epochs": 12}
     config = SingleRunConfig(
-        model=partial(build_model, climatology=CLIMATOLOGY),
+        model=build_model,
         dataset=(simulated(6000, 1), simulated(1500, 2)),
         hparams=hparams,
         optimization_key="validation_rmse",
@@ -57,19 +55,27 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 def test_the_untrained_network_is_the_climatology():
     samples = simulated(50, 0)
-    network = build_model(samples.inputs, CLIMATOLOGY, units=4, l2=0.0)
+    network = build_model(samples.inputs, units=4, l2=0.0)
     assert np.allclose(predict(network, samples.inputs), baseline_forecasts(samples)["climatology"], atol=1e-6)
 
 
 def test_the_normalisation_is_of_the_given_inputs_and_part_of_the_model(tmp_path):
     inputs = simulated(200, 0).inputs
-    network = build_model(inputs, CLIMATOLOGY, units=0, l2=0.0)
+    network = build_model(inputs, units=0, l2=0.0)
     network.save(tmp_path / MODEL_FILE)
     layer = load_network(tmp_path / MODEL_FILE).get_layer("normalisation")
     assert np.allclose(np.ravel(layer.mean), inputs.mean(axis=0), atol=1e-6)
     varying = inputs.std(axis=0) > 1e-6
     assert np.allclose(np.ravel(layer.variance)[varying], inputs.var(axis=0)[varying], rtol=1e-4)
     assert np.allclose(np.ravel(layer.variance)[~varying], 1), "a constant input must not be divided by zero"
+
+
+def test_the_learnt_part_does_not_see_the_level_of_ndvi(result):
+    network, samples = load_network(Path(result["directory"]) / MODEL_FILE), simulated(100, 4)
+    level = [*drought.CLIMATOLOGY, "ndvi_climatology_now", drought.PERSISTENCE]
+    shifted = samples.inputs.copy()
+    shifted[:, [drought.FEATURE_NAMES.index(name) for name in level]] += 0.25
+    assert np.allclose(predict(network, shifted), predict(network, samples.inputs) + 0.25, atol=1e-6)
 
 
 def test_masked_loss_by_hand():
@@ -102,7 +108,7 @@ def test_the_run_reports_every_epoch_and_keeps_the_best_weights(result):
 
 def test_an_ensemble_is_the_mean_of_its_members(tmp_path):
     samples = simulated(100, 0)
-    members = [build_model(samples.inputs, CLIMATOLOGY, units=4, l2=0.0) for _ in range(3)]
+    members = [build_model(samples.inputs, units=4, l2=0.0) for _ in range(3)]
     for seed, member in enumerate(members):
         rng = np.random.default_rng(seed)
         member.set_weights([w + rng.normal(0, 0.1, w.shape) if w.ndim == 2 else w for w in member.get_weights()])

@@ -1,6 +1,5 @@
 """The drought model beats both baselines on held-out years of real cubes."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ def skill(source: str, folder: Path, seeds: int = 3) -> Evaluation:
         columns = (drought.FEATURE_NAMES, drought.LABELS)
         parts[part] = Samples(*(chosen[names].to_numpy(np.float32) for names in columns))
     config = {
-        "model": partial(build_model, climatology=[drought.FEATURE_NAMES.index(n) for n in drought.CLIMATOLOGY]),
+        "model": build_model,
         "dataset": (parts["train"], parts["validation"]),
         "hparams": {**HPARAMS, "batch_size": max(128, len(parts["train"].inputs) // 50)},
         "optimization_key": "validation_rmse",

@@ -6,7 +6,6 @@ period; the validation year stops the training; scores are from the held-out yea
 
 import tempfile
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +145,7 @@ def _train(data: TrainingData, seed: int, tracker: MlflowTracker, tell: Progress
         return False
 
     config = SingleRunConfig(
-        model=partial(build_model, climatology=[drought.FEATURE_NAMES.index(name) for name in drought.CLIMATOLOGY]),
+        model=build_model,
         dataset=(data.train, data.validation),
         hparams={**HPARAMS, "batch_size": max(_SMALLEST_BATCH, rows // _BATCHES)},
         optimization_key="validation_rmse",

@@ -1,13 +1,15 @@
 """The drought network and its oblivious training function.
 
-The network predicts how far NDVI will be from normal. Its forecast is the climatology at the target date plus a damped
-linear memory of past anomalies plus a small correction that a hidden layer learns::
+The network predicts how far NDVI will be from normal. Its forecast is the climatology at the target date, plus a damped
+linear memory of past departures from normal, plus a small correction that a hidden layer learns, which also knows the
+season::
 
-    ndvi(t + h) = climatology(t + h) + w_h . z + v_h . gelu(U z + b) + c_h,      z = standardised inputs at t
+    ndvi(t + h) = climatology(t + h) + w_h . d + v_h . gelu(U [d, s] + b) + c_h
 
-Anomaly persistence is the reference forecast of vegetation that pure persistence and pure climatology are special cases
-of; the network starts as pure climatology, since all weights of its last layers start at zero, and departs from it only
-where that helps in the validation year.
+with the standardised departures d (anomalies, gap flags, age of the last observation) and season s at the origin t.
+Damped persistence of the anomaly has pure climatology as a special case, and that is where the network starts: the
+weights of its last layers are zero. It departs from climatology only where that helps in the validation year. The level
+of NDVI is no input of the learnt part: with few years to learn from, it would learn the years by heart.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepcube.oblivious import MODEL_FILE
+from features import drought
 from training_pipelines.drought.data import Floats, Samples
 
 if TYPE_CHECKING:
@@ -24,13 +27,23 @@ if TYPE_CHECKING:
 
     from deepcube.oblivious import Reporter
 
+DEPARTURES = [
+    *(f"ndvi_anomaly_lag_{lag}" for lag in drought.LAGS),
+    *(f"gap_lag_{lag}" for lag in drought.LAGS),
+    "steps_since_observation",
+]
+"""Inputs that say how the past departed from normal, and how well it was seen."""
+
+SEASON = ["season_sin", "season_cos"]
+"""Inputs that say when in the year the forecast is made."""
+
+_CHUNK = 8192
+
 _CLIP = 5.0
 """Standardised inputs are cut at so many standard deviations: a rare long gap must not dominate a linear term."""
 
 
-def build_model(
-    inputs: Floats, climatology: Sequence[int], *, units: int, l2: float, name: str = "drought"
-) -> "keras.Model":
+def build_model(inputs: Floats, *, units: int, l2: float) -> "keras.Model":
     """Build the untrained network, with the normalisation of the training inputs inside it.
 
     Parameters
@@ -38,14 +51,10 @@ def build_model(
     inputs : numpy.ndarray of float32, shape (rows, features)
         Inputs **of the training period only**: their mean and variance become part of the model, so that serving
         needs no second copy of them.
-    climatology : sequence of int
-        Columns that hold the climatology at each target date, one per horizon.
     units : int
         Width of the hidden layer; 0 for none.
     l2 : float
         Weight of the squared-weights penalty.
-    name : str
-        Name of the model.
 
     Returns
     -------
@@ -54,24 +63,23 @@ def build_model(
     """
     import keras
 
-    horizons = len(climatology)
+    horizons = len(drought.HORIZONS)
     regular = keras.regularizers.L2(l2)
-    spread = np.where(inputs.std(axis=0) < 1e-6, 1.0, inputs.std(axis=0))
-    normal = keras.layers.Normalization(mean=inputs.mean(axis=0), variance=spread**2, name="normalisation")
+    deviation = np.where(inputs.std(axis=0) < 1e-6, 1.0, inputs.std(axis=0))
+    normal = keras.layers.Normalization(mean=inputs.mean(axis=0), variance=deviation**2, name="normalisation")
 
     raw = keras.Input((inputs.shape[1],), name="features")
     standardised = keras.ops.clip(normal(raw), -_CLIP, _CLIP)
-    anomaly = keras.layers.Dense(horizons, kernel_initializer="zeros", kernel_regularizer=regular, name="memory")(
-        standardised
-    )
+    departures = keras.ops.take(standardised, _columns(DEPARTURES), axis=-1)
+    last_layer = {"kernel_initializer": "zeros", "kernel_regularizer": regular}
+    anomaly = keras.layers.Dense(horizons, name="memory", **last_layer)(departures)
     if units:
-        hidden = keras.layers.Dense(units, "gelu", kernel_regularizer=regular, name="hidden")(standardised)
-        correction = keras.layers.Dense(
-            horizons, use_bias=False, kernel_initializer="zeros", kernel_regularizer=regular, name="correction"
-        )(hidden)
+        context = keras.ops.take(standardised, _columns(DEPARTURES + SEASON), axis=-1)
+        hidden = keras.layers.Dense(units, "gelu", kernel_regularizer=regular, name="hidden")(context)
+        correction = keras.layers.Dense(horizons, use_bias=False, name="correction", **last_layer)(hidden)
         anomaly = keras.layers.Add(name="anomaly")([anomaly, correction])
-    expected = keras.ops.stack([raw[:, column] for column in climatology], axis=-1)
-    return keras.Model(raw, keras.layers.Add(name="ndvi")([expected, anomaly]), name=name)
+    expected = keras.ops.take(raw, _columns(drought.CLIMATOLOGY), axis=-1)
+    return keras.Model(raw, keras.layers.Add(name="ndvi")([expected, anomaly]), name="drought")
 
 
 def masked_mse(truth: Any, forecast: Any) -> Any:
@@ -145,7 +153,7 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
         train.targets,
         validation_data=(validation.inputs, validation.targets),
         batch_size=hparams["batch_size"],
-        validation_batch_size=8192,
+        validation_batch_size=_CHUNK,
         epochs=hparams["epochs"],
         callbacks=[stop, keras.callbacks.LambdaCallback(on_epoch_end=report)],
         verbose=0,
@@ -160,7 +168,8 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
 
 def predict(model: "keras.Model", inputs: Floats) -> Floats:
     """Return the forecasts of many rows, shape (rows, horizons)."""
-    return np.asarray(model.predict(inputs, batch_size=8192, verbose=0), dtype=np.float32)
+    chunks = [np.asarray(model(inputs[start : start + _CHUNK])) for start in range(0, len(inputs), _CHUNK)]
+    return np.concatenate(chunks)
 
 
 def load_network(path: Path) -> "keras.Model":
@@ -191,6 +200,10 @@ def ensemble(models: Sequence["keras.Model"]) -> "keras.Model":
     if len(models) == 1:
         return keras.Model(raw, models[0](raw), name="drought")
     return keras.Model(raw, keras.layers.Average(name="ndvi")([member(raw) for member in models]), name="drought")
+
+
+def _columns(names: Sequence[str]) -> list[int]:
+    return [drought.FEATURE_NAMES.index(name) for name in names]
 
 
 def _per_observation(samples: Samples) -> float:
