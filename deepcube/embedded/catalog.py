@@ -166,14 +166,15 @@ class Catalog:
         self._local.depth += 1
         try:
             yield connection
+            if self._local.depth == 1:
+                connection.execute("COMMIT")
         except BaseException:
-            self._local.depth -= 1
-            if self._local.depth == 0:
+            # After some errors (a full disk) SQLite has rolled back by itself.
+            if self._local.depth == 1 and connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-        self._local.depth -= 1
-        if self._local.depth == 0:
-            connection.execute("COMMIT")
+        finally:
+            self._local.depth -= 1
 
     def add(
         self, project_id: int, kind: str, name: str, body: dict[str, Any], *, version: int = 0, parent_id: int = 0

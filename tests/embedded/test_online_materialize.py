@@ -7,6 +7,7 @@ import tempfile
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from deltalake import DeltaTable
@@ -21,6 +22,7 @@ from deepcube.embedded.online import materialize as module
 from deepcube.embedded.online.database import ProjectDatabase
 from deepcube.embedded.online.errors import OnlineError
 from deepcube.embedded.online.materialize import Materializer, run_job
+from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.store.commits import KIND as COMMIT
 from deepcube.embedded.store.groups import clear_group, delta_location, update_group
 
@@ -275,9 +277,28 @@ def test_what_a_killed_server_had_accepted_is_written_at_the_next_start(tmp_path
     with bare_platform(tmp_path) as platform:
         materializer = platform.service(Materializer)
         materializer.recover()
-        materializer._recovery.join()
+        until_written(platform, group)
         assert table_rows(platform, group) == [{"id": 1}]
         assert materializer.materialize(first_project(platform), group.id) == 0
+
+
+def test_what_no_job_comes_for_is_written_after_a_while(platform, monkeypatch):
+    monkeypatch.setattr(module, "OVERDUE_SECONDS", 0.1)
+    group = make_group(platform, {"id": "int"}, ["id"], stream=True)
+    materializer = platform.service(Materializer)
+    materializer.recover()
+    Sender(platform, group).send([{"id": 1}])
+    until_written(platform, group)
+    assert table_rows(platform, group) == [{"id": 1}]
+    materializer.close()
+
+
+def until_written(platform, group):
+    database = platform.service(OnlineStore).database(group.project_id)
+    deadline = monotonic() + 30
+    while database.oldest_logged():
+        assert monotonic() < deadline, "the log is not written"
+        sleep(0.02)
 
 
 def test_the_job_of_a_group_that_is_gone_says_so(platform):

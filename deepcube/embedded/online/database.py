@@ -210,10 +210,11 @@ class ProjectDatabase:
         with self._lock:
             return [row[0] for row in self._connection.execute("SELECT group_id FROM topic")]
 
-    def logged_groups(self) -> list[int]:
-        """Return the ids of the feature groups of which the log holds records."""
+    def oldest_logged(self) -> dict[int, int]:
+        """Return, for each feature group of which the log holds records, the offset of the oldest."""
+        query = "SELECT group_id, (SELECT min(position) FROM log WHERE log.group_id = topic.group_id) FROM topic"
         with self._lock:
-            return [row[0] for row in self._connection.execute("SELECT DISTINCT group_id FROM log")]
+            return {group_id: oldest for group_id, oldest in self._connection.execute(query) if oldest is not None}
 
     def log_entries(self, group_id: int, until: int, limit: int) -> list[tuple[int, int, int, bytes]]:
         """Return the oldest records of a group's log: offset, subject, operation, Avro bytes.

@@ -39,6 +39,7 @@ from deepcube.embedded.store.groups import (
 )
 
 JOB_KIND = "materialize"
+OVERDUE_SECONDS = 10.0
 _CHUNK = 200_000
 _ATTEMPTS = 10
 _FEED = {"delta.enableChangeDataFeed": "true"}  # as the client makes its tables
@@ -64,19 +65,36 @@ class Materializer:
         self._recovery: threading.Thread | None = None
 
     def recover(self) -> None:
-        """Write, in a thread of its own, what a server that was killed had accepted and not written."""
-        self._recovery = threading.Thread(target=self._recover, name="materialize", daemon=True)
+        """Write, in a thread of its own, what a server that was killed had accepted, and later what no job comes for.
+
+        A client sends rows and then starts the job that writes them; if it is killed in between, or the job fails on a
+        full disk, the rows would wait for somebody's next insert.
+        """
+        self._recovery = threading.Thread(target=self._follow, name="materialize", daemon=True)
         self._recovery.start()
 
-    def _recover(self) -> None:
-        for project in self._platform.projects():
-            for group_id in self._store.database(project.id).logged_groups():
+    def _follow(self) -> None:
+        known = overdue = self._oldest_logged()
+        while True:
+            for project_id, group_id in overdue:
                 if self._stopping.is_set():
                     return
                 try:
-                    self.materialize(project, group_id)
+                    self.materialize(self._platform.project(project_id), group_id)
                 except Exception:
-                    _log.exception("feature group %d could not be materialised; run its job", group_id)
+                    _log.exception("feature group %d could not be materialised; it is tried again", group_id)
+            if self._stopping.wait(OVERDUE_SECONDS):
+                return
+            before, known = known, self._oldest_logged()
+            overdue = {group: oldest for group, oldest in known.items() if before.get(group) == oldest}
+
+    def _oldest_logged(self) -> dict[tuple[int, int], int]:
+        """Return the offset of the oldest record that is not written, by project and feature group."""
+        return {
+            (project.id, group_id): oldest
+            for project in self._platform.projects()
+            for group_id, oldest in self._store.database(project.id).oldest_logged().items()
+        }
 
     def close(self) -> None:
         """Stop after the chunk under way."""

@@ -126,13 +126,13 @@ class Executions:
                 if self._closing.is_set():
                     return
                 self._running[execution.id] = Process.start(folder, task)
+                self._wake.set()
         except (EmbeddedError, OSError, sqlite3.Error) as error:
             self.records.write_error(execution, f"{error}\n")
             self._end(execution.id, "FAILED", str(error))
             return
         self.records.update(execution.id, state="RUNNING", startedMs=now_ms())
         self._stop_if_over(execution.id)
-        self._wake.set()
 
     def _stop_if_over(self, execution_id: int) -> None:
         """End a process whose execution was stopped or removed just when it was being started."""

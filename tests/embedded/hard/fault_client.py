@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -119,6 +120,43 @@ def record(scenes: list[str]) -> list[list[Any]]:
     return list(sent.values())
 
 
+def crowd_create(name: str, stream: bool) -> None:
+    """Make a group for many writers."""
+    _create(_login(), name, online_enabled=stream, stream=stream).save(hsfs_features())
+
+
+def crowd_write(name: str, number: int, rounds: int, operation: str = "upsert") -> list[str]:
+    """Write rounds of rows: keys of this writer's own, and keys that all writers share; again if it failed.
+
+    Returns
+    -------
+    list of str
+        Types of the errors after which a write was done again.
+    """
+    group = _group(_login(), name)
+    failures: list[str] = []
+    for round_ in range(1, rounds + 1):
+        frame = pd.concat([_frame(1000 * number, 10, round_), _frame(0, 5, 100 * number + round_)])
+        if operation == "insert":  # appended, so that each key is written once
+            frame = _frame(1000 * number + 10 * round_, 10, round_)
+        for attempt in range(60):
+            try:
+                group.insert(frame, operation=operation, wait=True)
+                break
+            except Exception as error:
+                failures.append(f"{type(error).__module__}.{type(error).__name__}")
+                if attempt == 59:
+                    raise
+                _real_sleep(0.02 * random.random() * (attempt + 1))
+    return failures
+
+
+def crowd_read(name: str, stream: bool) -> dict[str, Any]:
+    """Read what many writers wrote."""
+    group = _group(_login(), name)
+    return _both(group) if stream else {"offline": _offline(group)}
+
+
 # --- feature groups
 
 
@@ -128,7 +166,7 @@ def _frame(first: int, count: int, value: float) -> pd.DataFrame:
         {
             "cell": index,
             "at": pd.to_datetime(["2024-01-01"] * count) + pd.to_timedelta(index, unit="D"),
-            "value": [value + i for i in index],
+            "value": [float(value + i) for i in index],
             "name": [f"n{i}" for i in index],
         }
     )
