@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pymysql.converters import escape_bytes_prefixed, escape_item
 
@@ -67,6 +67,7 @@ def test_a_list_of_keys_finds_what_single_keys_find(rows, wanted):
 
 
 @given(st.lists(st.one_of(st.integers(-(2**63) + 1, 2**63 - 1), texts), min_size=1, max_size=12))
+@example([0, "\x00"])
 def test_a_list_of_single_keys(wanted):
     connection = sqlite3.connect(":memory:")
     connection.execute("CREATE TABLE t (a)")

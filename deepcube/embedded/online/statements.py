@@ -173,7 +173,7 @@ def _fold(match: re.Match[str], values: list[Literal]) -> tuple[str, list[Any]]:
     width = 1
     if match["rows"] is not None:
         width = match["rows"][: match["rows"].index(")")].count(",") + 1
-    if any(isinstance(value, bytes) for value in values) or "NULL" in match[0].upper():
+    if any(_no_json(value) for value in values) or "NULL" in match[0].upper():
         if match["rows"] is None or width == 1:
             return match[0], values
         return "IN (VALUES " + match["rows"] + ")", values
@@ -181,3 +181,8 @@ def _fold(match: re.Match[str], values: list[Literal]) -> tuple[str, list[Any]]:
         return "IN " + _ONE_COLUMN, [json.dumps(values)]
     rows = [values[i : i + width] for i in range(0, len(values), width)]
     return "IN " + _columns(width), [json.dumps(rows)]
+
+
+def _no_json(value: Literal) -> bool:
+    """Tell whether SQLite's JSON functions cannot carry a value: bytes, and texts that they end at a NUL."""
+    return isinstance(value, bytes) or (isinstance(value, str) and "\0" in value)
