@@ -12,9 +12,6 @@ Importing this module once, before or after ``maggy.experiment``, is enough:
 import os
 from typing import Any
 
-# TensorFlow, which Maggy imports, is talkative at start; its errors still show.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import maggy.core.config as maggy_config
 from maggy import util
 from maggy.config.lagom import LagomConfig
