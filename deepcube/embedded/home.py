@@ -23,6 +23,7 @@ import json
 import os
 import secrets
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,7 @@ from typing import Any
 
 from deepcube.embedded.errors import StartError, StorageError
 
+_LOCK_SECONDS = 0.5
 _TEMPORARY = ".part"  # ends the names of files that are being written
 
 
@@ -212,22 +214,34 @@ class HomeLock:
 
     def __init__(self, home: Home) -> None:
         descriptor = os.open(home.root / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locked(descriptor):
             os.close(descriptor)
             holder = home.running_server() or {}
             pid = f" (pid {holder['pid']})" if "pid" in holder else ""
             raise StartError(
                 f"another embedded Hopsworks{pid} already serves {home.root}; use it, stop it with "
                 "`deepcube down`, or name another folder with --home"
-            ) from None
+            )
         home.server_file.unlink(missing_ok=True)  # of a server that was killed; this one's comes when it serves
         self._descriptor = descriptor
 
     def release(self) -> None:
         """Give the folder back."""
         os.close(self._descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Lock a file; False if somebody holds it. Who only asks whether it is held, holds it for an instant as well."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _secret() -> str:

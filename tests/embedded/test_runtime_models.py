@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hopsworks_common.client.exceptions import ModelRegistryException, RestAPIError
-from runtime_tools import call, quick_client, save_model
+from runtime_tools import call, quick_client, save_model, write_job
 
 from deepcube.embedded import Running
 
@@ -139,3 +139,51 @@ def test_a_model_needs_its_files(embedded: Running, name: str) -> None:
 
 def test_another_projects_registry_is_not_open(embedded: Running) -> None:
     assert call(embedded, "GET", "/project/1/modelregistries/999/models")[0] in (400, 403, 404)
+
+
+def test_two_that_save_at_once_do_not_remove_each_others_files(
+    embedded: Running, project: Any, registry: Any, tmp_path: Path, name: str
+) -> None:
+    """The client removes the folder of a version that it could not make; here it is another client's."""
+    files = project.get_dataset_api()
+    files.mkdir(f"Models/{name}")
+    files.mkdir(f"Models/{name}/1")
+    (tmp_path / "winner").write_text("winner")
+    files.upload(str(tmp_path / "winner"), f"Models/{name}/1")
+    assert call(embedded, "POST", f"/project/1/dataset/Models/{name}/1?action=create")[0] == 400
+    assert call(embedded, "DELETE", f"/project/1/dataset/Models/{name}/1")[0] == 204
+    assert files.exists(f"Models/{name}/1/winner")
+    assert call(embedded, "DELETE", f"/project/1/dataset/Models/{name}/1")[0] == 204
+    assert not files.exists(f"Models/{name}/1")
+
+
+def test_many_processes_save_versions_of_one_model(embedded: Running, project: Any, registry: Any, name: str) -> None:
+    source = f"""
+import pathlib, sys, hopsworks
+registry = hopsworks.login().get_model_registry()
+pathlib.Path("who.txt").write_text(sys.argv[1])
+for attempt in range(20):
+    try:
+        model = registry.python.create_model("{name}", metrics={{"who": float(sys.argv[1])}})
+        model.save("who.txt", keep_original_files=True)
+        break
+    except Exception as error:
+        print(error)
+else:
+    sys.exit("no version was free")
+"""
+    import tempfile
+    from concurrent.futures import ThreadPoolExecutor
+
+    with tempfile.TemporaryDirectory() as folder:
+        job = write_job(project, Path(folder), f"saver_{name}", source)
+        with ThreadPoolExecutor(4) as pool:
+            executions = list(pool.map(lambda i: job.run(args=str(i)), range(4)))
+        assert all(execution.success for execution in executions)
+        models = registry.get_models(name)
+        assert len(models) == 4
+        assert len({model.version for model in models}) == 4
+        for model in models:
+            target = Path(folder) / str(model.version)
+            kept = Path(model.download(str(target)), "who.txt").read_text()
+            assert float(kept) == model.training_metrics["who"]

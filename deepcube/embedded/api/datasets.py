@@ -117,15 +117,19 @@ def _archive(call: Call, action: str) -> Json:
 
 def _create(call: Call) -> Json:
     place = call.platform.files.resolve(call.project.name, call.path["path"])
-    if place.exists():
-        raise exists_error(place)
     try:
         place.mkdir(parents=True)
     except FileExistsError:
-        raise exists_error(place) from None
+        if not _is_model_version(call, place):
+            raise exists_error(place) from None
+        raise call.platform.service(Trees).refuse_folder(place) from None
     except NotADirectoryError:
         raise bad_request(f"{call.path['path']} lies below a file, not a folder") from None
     return document(call.platform, call.project, place)
+
+
+def _is_model_version(call: Call, place: Path) -> bool:
+    return place.parent.parent == call.platform.files.project_folder(call.project.name) / "Models"
 
 
 def _relocate(call: Call, action: str) -> Json:
@@ -157,6 +161,8 @@ def remove(call: Call) -> None:
         raise unsupported("DatasetApi.unshare", _SHARING)
     place = _place(call, call.path["path"])
     _refuse_own(call, place)
+    if call.platform.service(Trees).was_refused(place):
+        return
     call.platform.service(Trees).remove(place)
     call.platform.service(Uploads).forget(place)
 

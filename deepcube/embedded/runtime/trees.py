@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from deepcube.embedded.platform import Platform
 DISK_FULL = 110055
 STAGING = ".staging"
 _STEP = "file_step"
+_REFUSED_SECONDS = 10.0
 
 
 class Trees:
@@ -37,6 +39,7 @@ class Trees:
     def __init__(self, platform: Platform) -> None:
         self.staging = platform.files.root / STAGING
         self._catalog = platform.catalog
+        self._refused: dict[Path, float] = {}
         self._scratch = self.staging / "scratch"
         self.staging.mkdir(mode=0o700, exist_ok=True)
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -47,6 +50,22 @@ class Trees:
             self.execute(step)
         for left in self._pending.iterdir():  # staged for a transaction that was not committed
             remove_tree(left)
+
+    def refuse_folder(self, place: Path) -> ApiError:
+        """Build the error for a folder that is to be made and exists, and note that it was asked for.
+
+        A client that cannot make the folder of a model version removes that folder before it reports the error; were
+        it to, it would remove what another client is just uploading there. See :meth:`was_refused`.
+        """
+        self._refused[place] = time.monotonic()
+        return exists_error(place)
+
+    def was_refused(self, place: Path) -> bool:
+        """Tell, once, whether the removal of a folder is the answer to a refusal to make it, a moment ago."""
+        now = time.monotonic()
+        at = self._refused.pop(place, None)
+        self._refused = {other: then for other, then in self._refused.items() if now - then < _REFUSED_SECONDS}
+        return at is not None and now - at < _REFUSED_SECONDS
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:

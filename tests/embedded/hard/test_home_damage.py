@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 from fault_bench import Bench
 from fault_points import chosen
 from fault_shim import COUNT, FAIL_FROM
+
+from deepcube.embedded.home import Home, HomeLock
 
 CI_POINTS = 8
 _FLEETING = {"lock", "server.json", "catalog.db-shm", "catalog.db-wal"}
@@ -54,6 +57,29 @@ def test_a_second_server_is_refused_and_changes_nothing(bench: Bench, home: Path
         assert _digest(home) == before
         assert running.healthy()
         bench.server = first
+
+
+def test_who_asks_whether_a_server_runs_does_not_keep_one_from_starting(tmp_path: Path) -> None:
+    """`deepcube up` asks again and again while the server that it has started takes the lock."""
+    home = Home(tmp_path / "home")
+    home.prepare()
+    HomeLock(home).release()
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            home.is_locked()
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(100):
+            HomeLock(home).release()
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.mark.parametrize(
