@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import sqlite3
@@ -30,6 +31,7 @@ from deepcube.embedded.wires import WIRES
 
 DEFAULT_PORT = 8182
 _MYSQL_PORT = 3306  # fixed by the client
+_LISTENING_PORTS = range(20_000, 32_768)  # Linux gives outgoing connections 32768 and above, others 49152 and above
 
 _log = logging.getLogger(__name__)
 
@@ -45,10 +47,15 @@ class Wire(Protocol):
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """Return a port that is free now, below those that systems hand out to outgoing connections.
+
+    Were it one of those, any connection that somebody opens before the server listens, or between two starts, could
+    take it away.
+    """
+    while True:
+        port = secrets.choice(_LISTENING_PORTS)
+        if port_is_free(port, host):
+            return port
 
 
 def port_is_free(port: int, host: str = "127.0.0.1") -> bool:
