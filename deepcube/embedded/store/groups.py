@@ -7,6 +7,7 @@ catalog holds no data and no path: a home folder can be moved.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from deepcube.embedded.online.store import OnlineStore
 
 KIND = "feature_group"
+_CLEARING = "feature_group_clearing"  # an intention, below the group until it is carried out
 
 Json = dict[str, Any]
 
@@ -270,12 +272,34 @@ def delete_group(platform: Platform, entity: Entity) -> None:
 def clear_group(platform: Platform, entity: Entity) -> None:
     """Remove the rows of a feature group, offline and online, and keep the rest.
 
-    Commits are those of the table: they end with it.
+    Commits are those of the table: they end with it. A crash leaves the rows in both stores or in none: the intention
+    is written first, and :func:`recover` carries out what was intended.
     """
+    with _alone(platform, entity):
+        intention = platform.catalog.first(entity.project_id, _CLEARING, parent_id=entity.id)
+        if intention is None:
+            intention = platform.catalog.add(entity.project_id, _CLEARING, entity.name, {}, parent_id=entity.id)
+        _clear(platform, entity)
+        platform.catalog.remove(intention)
+
+
+def recover(platform: Platform) -> None:
+    """Finish, at the start of a server, the clearing of feature groups that a crash cut short."""
+    for intention in platform.catalog.find(None, _CLEARING):
+        entity = platform.catalog.get(intention.parent_id, KIND)
+        assert entity is not None  # the removal of a group removes what is below it
+        clear_group(platform, entity)
+
+
+def _clear(platform: Platform, entity: Entity) -> None:
     project = platform.project(entity.project_id)
-    platform.files.remove(location(platform, project, entity.name, entity.version))
     if has_log(entity.body):
         _online(platform).clear(entity)
+    platform.files.remove(location(platform, project, entity.name, entity.version))
+
+
+def _alone(platform: Platform, entity: Entity) -> AbstractContextManager[None]:
+    return _online(platform).alone(entity.id) if has_log(entity.body) else nullcontext()
 
 
 def location(platform: Platform, project: Project, name: str, version: int) -> Path:

@@ -339,7 +339,26 @@ def _register_delete_group() -> None:
     SCENES[name] = Scene(make, lambda project: _group(project, name).delete(), see, make_again)
 
 
+def _register_clear_group() -> None:
+    """What the client does first when it inserts with ``overwrite=True``."""
+    from hsfs.core.feature_group_api import FeatureGroupApi
+
+    name = "clear_group"
+
+    def make(project: Any) -> None:
+        _insert(_create(project, name, online_enabled=True, stream=True), _frame(*OLD))
+
+    def clear(project: Any) -> None:
+        FeatureGroupApi()._delete_content(_group(project, name))
+
+    SCENES[name] = Scene(
+        make, clear, lambda project: _both(_group(project, name)),
+        lambda project: _insert(_group(project, name), _frame(*NEXT)),
+    )  # fmt: skip
+
+
 _register_delete_rows()
+_register_clear_group()
 _register_append_features()
 _register_create_group("create_group")
 _register_create_group("create_stream", online_enabled=True, stream=True)

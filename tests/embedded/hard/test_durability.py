@@ -17,6 +17,7 @@ SCENES = [
     "create_group",
     "create_stream",
     "delete_group",
+    "clear_group",
     "insert_offline",
     "insert_first",
     "insert_online",
