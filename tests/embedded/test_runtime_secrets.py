@@ -1,4 +1,4 @@
-"""Secrets, account variables, environments and alerts through the real client."""
+"""Secrets, account variables and alerts through the real client."""
 
 from __future__ import annotations
 
@@ -105,24 +105,6 @@ def test_account_variables_reach_jobs(project: Any, secrets: Any, tmp_path: Path
             variables.create_env_var(reserved, "x")
     variables.delete_all()
     assert variables.get_env_vars() == []
-
-
-def test_environments_are_the_one_interpreter(project: Any) -> None:
-    import sys
-
-    api = project.get_environment_api()
-    names = [environment.name for environment in api.get_environments()]
-    assert "python-feature-pipeline" in names
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}."
-    assert api.get_environment("tensorflow-training-pipeline").python_version.startswith(version)
-    assert api.get_environment("absent") is None
-    for attempt in (
-        lambda: api.create_environment("mine", await_creation=False),
-        lambda: api.get_environment("python-feature-pipeline").delete(),
-    ):
-        with pytest.raises(RestAPIError, match="server's own Python") as caught:
-            attempt()
-        assert caught.value.response.status_code == 501
 
 
 def test_alerts_are_recorded_when_a_job_fails(project: Any, tmp_path: Path) -> None:

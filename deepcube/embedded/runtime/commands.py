@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import JOB_START_FAILED, ApiError, bad_request
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.runtime.environment import child_environment, parse_variables, user_of
+from deepcube.embedded.runtime.environments import interpreter
 from deepcube.embedded.runtime.jobs import split_arguments
 from deepcube.embedded.runtime.processes import Task
 from deepcube.embedded.runtime.spark import spark_environment
@@ -30,7 +30,8 @@ def prepare(
     Raises
     ------
     ApiError
-        If the program or an attached file does not exist, or the job's type cannot run on this machine.
+        If the program, an attached file or the environment does not exist, or the job's type cannot run on this
+        machine.
     """
     config = job.body["config"]
     program = find_program(platform, project, job)
@@ -51,10 +52,13 @@ def prepare(
         HOPSWORKS_JOB_EXECUTION_ID=str(execution.id),
         HOPSWORKS_LOGS_PATH=str(stdout.parent),
     )
+    runner = interpreter(platform, project, execution.body.get("environmentName"))
+    environment = runner.variables(environment)
     if job.body["jobType"] == "PYSPARK":
         environment |= spark_environment(platform, config)
+        environment |= {name: str(runner.python) for name in ("PYSPARK_PYTHON", "PYSPARK_DRIVER_PYTHON")}
     environment |= parse_variables(config.get("envVars")) | parse_variables(execution.body["envVars"])
-    command = [sys.executable, str(program), *split_arguments(execution.body["args"])]
+    command = [str(runner.python), str(program), *split_arguments(execution.body["args"])]
     return Task(command, environment, work, stdout, stderr)
 
 

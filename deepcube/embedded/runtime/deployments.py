@@ -10,6 +10,7 @@ from deepcube.embedded.catalog import Entity, iso_time, now_ms
 from deepcube.embedded.errors import SERVING_NOT_FOUND, ApiError, bad_request, not_found, unsupported
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.runtime.environment import parse_variables
+from deepcube.embedded.runtime.environments import check_environment, serving_environment
 from deepcube.embedded.runtime.models import find_model
 from deepcube.embedded.runtime.trees import Trees
 
@@ -158,6 +159,8 @@ def _check(platform: Platform, project: Project, config: dict[str, Any]) -> None
         config.setdefault("transformerScalingConfig", {"minInstances": config["requestedTransformerInstances"]})
     for field in ("predictorEnvVars", "transformerEnvVars"):
         parse_variables(config.get(field))
+    for component in ("predictor", "transformer"):
+        check_environment(platform, project, serving_environment(config, component))
     if config.get("modelName"):
         model = find_model(platform, project, f"{config['modelName']}_{config.get('modelVersion') or 1}")
         config["modelVersion"] = model.version

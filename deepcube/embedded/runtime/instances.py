@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -35,6 +34,8 @@ class Plan:
         Name of the deployment.
     script : Path
         The user's script.
+    python : Path
+        The interpreter.
     environment : mapping
         Their whole environment.
     model_files : Path or None
@@ -46,6 +47,7 @@ class Plan:
     component: str
     name: str
     script: Path
+    python: Path
     environment: Mapping[str, str]
     model_files: Path | None
     count: int
@@ -133,7 +135,7 @@ class Instance:
                 (work / file.name).symlink_to(file)
         self.socket.unlink(missing_ok=True)
         options = {"script": self.plan.script, "role": self.plan.component, "socket": self.socket}
-        command = [sys.executable, "-P", str(_SCRIPT), "--name", self.plan.name]
+        command = [str(self.plan.python), "-P", str(_SCRIPT), "--name", self.plan.name]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
         task = Task(command, self.plan.environment, work, self.log, self.log, LOG_BYTES, tied=True, stamped=True)

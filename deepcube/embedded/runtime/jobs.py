@@ -12,6 +12,7 @@ from deepcube.embedded.errors import JOB_NOT_FOUND, ApiError, bad_request, not_f
 from deepcube.embedded.keys import OWNER
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.runtime.environment import parse_variables
+from deepcube.embedded.runtime.environments import check_environment
 
 JOB = "job"
 SCHEDULE = "job_schedule"
@@ -161,7 +162,8 @@ def check_config(platform: Platform, project: Project, config: dict[str, Any]) -
     Raises
     ------
     ApiError
-        If the type is not offered, the program is missing or a notebook, or arguments or variables are malformed.
+        If the type is not offered, the program is missing or a notebook, arguments or variables are malformed, or there
+        is no such environment.
     """
     path = config.get("appPath")
     job_type = _type_of(config, str(path or ""))
@@ -177,6 +179,7 @@ def check_config(platform: Platform, project: Project, config: dict[str, Any]) -
     platform.files.resolve(project.name, path)
     split_arguments(config.get("defaultArgs"))
     parse_variables(config.get("envVars"))
+    check_environment(platform, project, config.get("environmentName"))
     return job_type
 
 

@@ -77,6 +77,7 @@ class Records:
             "duration": 0,
             "args": chosen,
             "envVars": variables or {},
+            "environmentName": job.body["config"].get("environmentName"),
             "user": user or OWNER.document(),
             "rerunCount": 0,
             **(extra or {}),

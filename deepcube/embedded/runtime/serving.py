@@ -27,6 +27,7 @@ from deepcube.embedded.runtime.deployments import (
     set_desired,
 )
 from deepcube.embedded.runtime.environment import child_environment, forget_key, parse_variables, user_of
+from deepcube.embedded.runtime.environments import interpreter, serving_environment
 from deepcube.embedded.runtime.instances import Instance, Plan, Revision
 
 RUNNING, STOPPED = "RUNNING", "STOPPED"
@@ -324,13 +325,15 @@ class Serving:
             variables["CONFIG_FILE_PATH"] = str(files.resolve(project.name, config["configFile"]))
         user = user_of(self._platform, entity.body["creator"])
         label = f"deployment-{entity.id}-{component}-{entity.body['revision']}"
-        environment = child_environment(self._platform, project, user, label, **variables)
+        runner = interpreter(self._platform, project, serving_environment(config, component))
+        environment = runner.variables(child_environment(self._platform, project, user, label, **variables))
         environment |= parse_variables(config.get(f"{component}EnvVars"))
         script = _script(
             config, component, files.resolve(project.name, config[component]) if config.get(component) else None
         )
         environment["SCRIPT_PATH"] = str(script)
-        return Plan(component, entity.name, script, environment, model_files, instances(config, component))
+        count = instances(config, component)
+        return Plan(component, entity.name, script, runner.python, environment, model_files, count)
 
     # -- logs
 

@@ -10,6 +10,7 @@ import os
 from starlette.concurrency import run_in_threadpool
 
 from deepcube.embedded.platform import Platform
+from deepcube.embedded.runtime.environments_service import Environments
 from deepcube.embedded.runtime.executions import Executions
 from deepcube.embedded.runtime.schedules import Schedules
 from deepcube.embedded.runtime.serving import Serving
@@ -36,7 +37,7 @@ class RuntimeWire:
 
     async def start(self) -> None:
         """Start the services."""
-        for service in (Trees, Vault, Serving, Executions):
+        for service in (Trees, Vault, Environments, Serving, Executions):
             await run_in_threadpool(self._platform.service, service)
         self._resume = asyncio.create_task(self._resume_when_serving())
 
