@@ -103,6 +103,7 @@ def crossfit_climatology(
     season: ArrayLike,
     seasons: int,
     *,
+    at: pd.DatetimeIndex | None = None,
     leave_out: pd.Timedelta = YEAR / 2,
     half_width: int = 0,
     minimum: int = 5,
@@ -120,21 +121,25 @@ def crossfit_climatology(
         As in :func:`fit_climatology`.
     times : pandas.DatetimeIndex, shape (times,)
         Date of each value.
+    at : pandas.DatetimeIndex, shape (dates,), optional
+        Dates to give the climatology at; those of the values by default. The targets of the last rows of a training
+        period lie beyond it, and what is normal there must not know the values just before, which are targets as well.
     leave_out : pandas.Timedelta
         Values no further than this from a time, before or after, are left out there. Half a year leaves out exactly
         one turn of the seasons.
 
     Returns
     -------
-    numpy.ndarray of float64, shape (times, pixels)
-        Mean of the season of each time, without the values around it; NaN where a pixel has no other.
+    numpy.ndarray of float64, shape (dates, pixels)
+        Mean of the season of each date, without the values around it; NaN where a pixel has no other.
     """
     data = _Observations.of(values)
     number = np.asarray(season)
-    result = np.full(data.valid.shape, np.nan)
+    wanted = times if at is None else at
+    result = np.full((len(wanted), data.valid.shape[1]), np.nan)
     dates, apart = times.to_numpy(), leave_out.to_timedelta64()
-    for i, date in enumerate(dates):
-        distance = _distance(number[i], number, seasons)
+    for i, (date, of_date) in enumerate(zip(wanted.to_numpy(), season_of(wanted, seasons), strict=True)):
+        distance = _distance(of_date, number, seasons)
         distance[np.abs(dates - date) <= apart] = seasons  # further than any season: in no window
         result[i] = data.pool(distance, seasons // 2, half_width, minimum)[0]
     return result

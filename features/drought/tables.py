@@ -113,8 +113,9 @@ def _climatology(block: Block) -> tuple[Climatology, Floats]:
     climatology : Climatology
         Fitted on the whole training period.
     normal : numpy.ndarray of float64, shape (steps + longest horizon, cells)
-        Normal NDVI at every step and at the target dates beyond the last. Inside the training period it is cross-fitted
-        (see :func:`deepcube.cubes.crossfit_climatology`), so that no training row knows its own targets.
+        Normal NDVI at every step and at the target dates beyond the last. At the steps of the training period and at
+        the target dates of its last origins it is cross-fitted (see :func:`deepcube.cubes.crossfit_climatology`), so
+        that no training row knows its own targets.
     """
     times = pd.DatetimeIndex([*block.steps.times, *block.steps.after(max(HORIZONS))[-max(HORIZONS) :]])
     seasons = season_count(block.steps.length)
@@ -123,7 +124,8 @@ def _climatology(block: Block) -> tuple[Climatology, Floats]:
     fitted = block.ndvi[training[: len(block.ndvi)]]
     climatology = fit_climatology(fitted, season[training], seasons)
     normal = climatology.mean[season]
-    normal[training] = crossfit_climatology(fitted, times[training], season[training], seasons)
+    known = np.convolve(training, np.ones(max(HORIZONS) + 1))[: len(times)] > 0  # training origins and their targets
+    normal[known] = crossfit_climatology(fitted, times[training], season[training], seasons, at=times[known])
     return climatology, normal
 
 
