@@ -25,16 +25,21 @@ from deepcube.cubes.climatology import (
     season_of,
     year_fraction,
 )
+from deepcube.cubes.copying import write_cube
+from deepcube.cubes.describing import describe_cube, step_name
 from deepcube.cubes.errors import (
+    BuildError,
     CellError,
     CubeError,
     CubeNotFoundError,
     MissingCrsError,
     NotACubeError,
     NoValidDataError,
+    PlanError,
     ScaleError,
     TimeAxisError,
     UnknownVariableError,
+    ViewError,
 )
 from deepcube.cubes.model import Cube, Grid, Variable, slug
 from deepcube.cubes.opening import open_cube
@@ -43,25 +48,30 @@ from deepcube.cubes.spectral import SCL_CLEAR, SCL_LAND, ndvi, scl_clear
 from deepcube.cubes.splits import TimeSplit, time_split
 from deepcube.cubes.steps import Steps, composite, native_steps, regular_step, window_steps
 from deepcube.cubes.validate import check_valid
+from deepcube.cubes.writing import CubeWriter
 
 __all__ = [
     "SCL_CLEAR",
     "SCL_LAND",
+    "BuildError",
     "CellError",
     "Climatology",
     "Cube",
     "CubeError",
     "CubeNotFoundError",
+    "CubeWriter",
     "Grid",
     "MissingCrsError",
     "NoValidDataError",
     "NotACubeError",
+    "PlanError",
     "ScaleError",
     "Steps",
     "TimeAxisError",
     "TimeSplit",
     "UnknownVariableError",
     "Variable",
+    "ViewError",
     "ahead",
     "cell_area",
     "cell_at",
@@ -72,6 +82,7 @@ __all__ = [
     "composite",
     "crossfit_climatology",
     "descendant_range",
+    "describe_cube",
     "fit_climatology",
     "lagged",
     "last_observed",
@@ -87,7 +98,9 @@ __all__ = [
     "season_count",
     "season_of",
     "slug",
+    "step_name",
     "time_split",
     "window_steps",
+    "write_cube",
     "year_fraction",
 ]

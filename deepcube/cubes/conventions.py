@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyproj
@@ -26,7 +26,7 @@ _STANDARD = {
 _GEOGRAPHIC_UNITS = ("degrees_north", "degree_north", "degrees_east", "degree_east", "degrees_n", "degrees_e")
 
 
-def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None) -> Grid:
+def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None, notes: list[str] | None = None) -> Grid:
     """Bring a dataset to the dimensions ``(time, y, x)``, find its CRS and check its axes.
 
     Parameters
@@ -39,6 +39,8 @@ def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None) -> Grid
         The file or group, for messages.
     crs : any that pyproj understands, optional
         Coordinate reference system to use instead of the one that the dataset states.
+    notes : list of str, optional
+        What is repaired or assumed is appended to it.
 
     Returns
     -------
@@ -55,7 +57,7 @@ def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None) -> Grid
         If the given CRS is not one.
     """
     found = find_crs(dataset, crs)
-    names = {axis: _find_axis(dataset, axis) for axis in ("time", "y", "x")}
+    names = {axis: find_axis(dataset, axis) for axis in ("time", "y", "x")}
     if names["y"] is None or names["x"] is None:
         dims = ", ".join(f"{dim}={size}" for dim, size in dataset.sizes.items()) or "none"
         raise NotACubeError(
@@ -65,7 +67,7 @@ def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None) -> Grid
     if found is None and _is_geographic(dataset, names["y"], names["x"]):
         found = WGS84  # CF leaves the datum open; plain degrees are WGS84 in practice
     renamed = dataset.rename({old: new for new, old in names.items() if old is not None and old != new})
-    renamed = _spatial(_with_time(renamed, where))
+    renamed = _spatial(_with_time(renamed, where, [] if notes is None else notes))
     check_dataset(renamed, where)
     return Grid(name=name, dataset=renamed, crs=found)
 
@@ -132,9 +134,17 @@ def scaled(cube: Cube, factors: Mapping[str, float]) -> Cube:
     for name, factor in factors.items():
         grid, held = cube.grid_of(name), cube.variables[name].name
         stored = grid.dataset[held].variable.copy(deep=False)
+        packed = dict(stored.encoding)
         stored.attrs["scale_factor"] = float(factor)
-        dataset = grid.dataset.assign({held: xr.conventions.decode_cf_variable(held, stored)})
-        cube = replace(cube, grids=tuple(replace(g, dataset=dataset) if g is grid else g for g in cube.grids))
+        decoded = xr.conventions.decode_cf_variable(held, stored)
+        source = grid.stored
+        if {"scale_factor", "add_offset"} & set(packed) and source is not None:  # scaled twice: only xarray knows how
+            source = replace(source, axes={name: axes for name, axes in source.axes.items() if name != held})
+        else:
+            kept = {key: packed[key] for key in ("dtype", "_FillValue", "missing_value") if key in packed}
+            decoded.encoding |= kept
+        moved = replace(grid, dataset=grid.dataset.assign({held: decoded}), stored=source)
+        cube = replace(cube, grids=tuple(moved if g is grid else g for g in cube.grids))
     return cube
 
 
@@ -143,7 +153,7 @@ def is_simulated(attrs: Mapping[Any, Any]) -> bool:
     return str(attrs.get("simulated", "")).strip().lower() in ("1", "true", "yes")
 
 
-def _find_axis(dataset: xr.Dataset, axis: str) -> Hashable | None:
+def find_axis(dataset: xr.Dataset, axis: str) -> Hashable | None:
     """Return the dimension that plays a role, by CF attributes first and by name second."""
     coordinates: Sequence[Hashable] = [*dataset.dims, *(c for c in dataset.coords if dataset[c].ndim == 0)]
     for name in coordinates:
@@ -162,7 +172,7 @@ def _is_geographic(dataset: xr.Dataset, y: Hashable, x: Hashable) -> bool:
     return units <= set(_GEOGRAPHIC_UNITS) or (str(y).lower()[:3], str(x).lower()[:3]) == ("lat", "lon")
 
 
-def _with_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
+def _with_time(dataset: xr.Dataset, where: str, notes: list[str]) -> xr.Dataset:
     """Check that time is a dimension of dates in the standard calendar."""
     if "time" not in dataset.dims and "time" in dataset.coords:
         dataset = dataset.expand_dims("time")
@@ -172,20 +182,41 @@ def _with_time(dataset: xr.Dataset, where: str) -> xr.Dataset:
         raise TimeAxisError(f"{where} numbers its time steps but does not date them; add a CF time coordinate.")
     time = dataset["time"]
     if time.dtype == object:  # xarray decodes calendars other than the standard one to cftime objects
-        calendar = time.dt.calendar
-        try:
-            return dataset.convert_calendar("proleptic_gregorian", use_cftime=False)
-        except ValueError as error:
-            raise TimeAxisError(
-                f"{where} has times in the calendar {calendar!r}; expected dates of the standard calendar. Convert "
-                f"them with xarray's convert_calendar first ({error})."
-            ) from error
+        return _standard_calendar(dataset, where, notes)
     if not np.issubdtype(time.dtype, np.datetime64):
         raise TimeAxisError(
             f"{where} has times of type {time.dtype} starting with {time.to_numpy()[:1]}; expected dates. Add CF units "
             "such as 'days since 2000-01-01' to the time coordinate."
         )
     return dataset
+
+
+def _standard_calendar(dataset: xr.Dataset, where: str, notes: list[str]) -> xr.Dataset:
+    """Move model calendars to dates of the standard one; every step keeps its values, none is added or dropped.
+
+    Calendars that lack or add a leap day keep their dates (29 February of a leap-less year becomes 1 March at most);
+    a calendar of 360 days keeps its months for monthly steps, and its place in the year for finer ones (see
+    ``xarray.Dataset.convert_calendar``, ``align_on``).
+    """
+    calendar = dataset["time"].dt.calendar
+    values = dataset["time"].to_numpy()
+    monthly = len(values) < 2 or (values[1:] - values[:-1]).min().days >= 28
+    align: Literal["date", "year"] | None = ("date" if monthly else "year") if calendar == "360_day" else None
+    try:
+        converted = dataset.convert_calendar("proleptic_gregorian", use_cftime=False, align_on=align)
+    except ValueError as error:
+        raise TimeAxisError(
+            f"{where} has times in the calendar {calendar!r}, which cannot be moved to the standard one ({error}). "
+            "Convert them with xarray's convert_calendar first."
+        ) from error
+    if converted.sizes["time"] != dataset.sizes["time"]:
+        raise TimeAxisError(
+            f"{where} has times in the calendar {calendar!r}; {dataset.sizes['time'] - converted.sizes['time']} of "
+            f"{dataset.sizes['time']} have no date in the standard one. Convert them with xarray's convert_calendar "
+            "first, with the alignment that suits the data."
+        )
+    notes.append(f"times of the calendar {calendar!r} were moved to dates of the standard calendar")
+    return converted
 
 
 def _spatial(dataset: xr.Dataset) -> xr.Dataset:

@@ -10,7 +10,10 @@
     ├── MissingCrsError        no coordinate reference system where one is needed
     ├── NoValidDataError       nothing but gaps
     ├── ScaleError             values outside the range that the variable can take
-    └── CellError              a point, level or cell id that the cell system does not have
+    ├── CellError              a point, level or cell id that the cell system does not have
+    ├── BuildError             a cube could not be written, or an interrupted build is in the way
+    ├── ViewError              a view asks for what cannot be had
+    └── PlanError              samples that do not fit the cube, or that would read far more than they use
 
 Every message says what was found, what was expected and what to do.
 """
@@ -50,3 +53,15 @@ class ScaleError(CubeError):
 
 class CellError(CubeError):
     """A coordinate, level or identifier that the cell system does not have."""
+
+
+class BuildError(CubeError):
+    """A cube could not be written, is not complete, or is in the way of another."""
+
+
+class ViewError(CubeError):
+    """A view asks for a grid, region, period or step that the cube cannot give."""
+
+
+class PlanError(CubeError):
+    """Samples do not fit the cube, or reading them would read far more than they use."""

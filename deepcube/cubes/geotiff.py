@@ -18,7 +18,7 @@ from xarray.core import indexing
 from deepcube.cubes.conventions import is_simulated, parse_crs
 from deepcube.cubes.dates import find_date
 from deepcube.cubes.errors import CubeError, NotACubeError, TimeAxisError
-from deepcube.cubes.model import Grid, slug
+from deepcube.cubes.model import Grid, Opened, slug
 from deepcube.cubes.validate import check_times
 
 SUFFIXES = (".tif", ".tiff", ".gtiff")
@@ -116,7 +116,7 @@ class LayerStack(BackendArray):
         return block[0] if np.ndim(times) == 0 else block
 
 
-def open_geotiffs(paths: Sequence[Path], name: str, crs: Any = None) -> tuple[list[Grid], bool]:
+def open_geotiffs(paths: Sequence[Path], name: str, crs: Any = None) -> Opened:
     """Open GeoTIFF files of one grid as a cube.
 
     The date of a band is looked for in its description, its tags, the tags of the file and the file name, in this
@@ -133,10 +133,8 @@ def open_geotiffs(paths: Sequence[Path], name: str, crs: Any = None) -> tuple[li
 
     Returns
     -------
-    grids : list of Grid
-        One grid per distinct time axis.
-    simulated : bool
-        Whether the files are tagged as simulated.
+    Opened
+        One grid per distinct time axis; the attribute ``simulated`` where the files are tagged so.
 
     Raises
     ------
@@ -161,7 +159,8 @@ def open_geotiffs(paths: Sequence[Path], name: str, crs: Any = None) -> tuple[li
     names = dict.fromkeys(layer.variable for layer in layers)
     arrays = [_variable([layer for layer in layers if layer.variable == v], raster).rename(v) for v in names]
     system = parse_crs(crs) if crs is not None else pyproj.CRS.from_wkt(raster.crs) if raster.crs else None
-    return _grids(arrays, name, system), any(raster.simulated for raster in rasters.values())
+    simulated = any(raster.simulated for raster in rasters.values())
+    return Opened(_grids(arrays, name, system), {"simulated": True} if simulated else {})
 
 
 def _grids(arrays: Sequence[xr.DataArray], name: str, crs: pyproj.CRS | None) -> list[Grid]:

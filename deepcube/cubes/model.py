@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,15 @@ class Variable:
         Human readable name; the name where the file states none.
     kind : {"continuous", "categorical", "count"}
         How values may be combined.
+    dtype : str
+        Type of the values when read.
+    fill : float or None
+        Value that stands for a gap in the file; None where the file states none.
+    valid_range : tuple of float or None
+        Smallest and largest value that make sense, in ``units``; None where the file states none.
+    accumulates : bool
+        True if values of successive steps add up (counts, precipitation depth), False if they average (temperature,
+        rates).
     """
 
     name: str
@@ -47,6 +57,30 @@ class Variable:
     units: str
     long_name: str
     kind: Kind
+    dtype: str = "float64"
+    fill: float | None = None
+    valid_range: tuple[float, float] | None = None
+    accumulates: bool = False
+
+
+@dataclass(frozen=True)
+class ZarrSource:
+    """Where the stored arrays of a grid lie, for readers that go to the chunks directly.
+
+    Attributes
+    ----------
+    group : pathlib.Path
+        Folder of the Zarr group on the local disk.
+    version : {2, 3}
+        Version of the Zarr format.
+    axes : dict of str to tuple of str
+        Stored order of the dimensions by variable, for those variables whose stored values become physical ones by
+        fill value, scale factor and offset alone.
+    """
+
+    group: Path
+    version: Literal[2, 3]
+    axes: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,16 +96,41 @@ class Grid:
         states are applied.
     crs : pyproj.CRS or None
         Coordinate reference system of ``x`` and ``y``.
+    stored : ZarrSource or None
+        Where the chunks lie if the grid is a local Zarr group.
     """
 
     name: str
     dataset: xr.Dataset
     crs: pyproj.CRS | None
+    stored: ZarrSource | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Number of rows and columns."""
+    def points(self) -> bool:
+        """True for a table of points: ``x`` and ``y`` are columns along the dimension ``point``, not axes."""
+        return "point" in self.dataset.dims
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows and columns, or of points."""
+        if self.points:
+            return (self.dataset.sizes["point"],)
         return self.dataset.sizes["y"], self.dataset.sizes["x"]
+
+    @property
+    def resolution(self) -> tuple[float, float] | None:
+        """Median spacing of rows and of columns in units of the CRS; None for points and for single rows."""
+        if self.points or min(self.shape) < 2:
+            return None
+        dy, dx = (float(np.median(np.abs(np.diff(self.dataset[axis].to_numpy().astype(float))))) for axis in "yx")
+        return dy, dx
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """West, south, east and north edge of the pixels (of the points themselves, for points), in the CRS."""
+        x, y = (self.dataset[axis].to_numpy().astype(float) for axis in "xy")
+        dy, dx = self.resolution or (0.0, 0.0)
+        return float(x.min() - dx / 2), float(y.min() - dy / 2), float(x.max() + dx / 2), float(y.max() + dy / 2)
 
     @property
     def times(self) -> pd.DatetimeIndex:
@@ -91,7 +150,7 @@ class Grid:
 
         Returns
         -------
-        longitude, latitude : numpy.ndarray of float64, shape (y, x)
+        longitude, latitude : numpy.ndarray of float64, shape (y, x), or (point,) for points
             WGS84 degrees, longitudes from -180 to 180.
 
         Raises
@@ -104,7 +163,9 @@ class Grid:
                 f"Grid {self.name!r} states no coordinate reference system, so its pixels have no place on Earth. Pass "
                 "one, such as open_cube(source, crs='EPSG:32637'), or write it into the file as a CF grid mapping."
             )
-        x, y = np.meshgrid(self.dataset["x"].to_numpy().astype(float), self.dataset["y"].to_numpy().astype(float))
+        x, y = (self.dataset[axis].to_numpy().astype(float) for axis in "xy")
+        if not self.points:
+            x, y = np.meshgrid(x, y)
         longitude, latitude = pyproj.Transformer.from_crs(self.crs, WGS84, always_xy=True).transform(x, y)
         if not (np.isfinite(longitude).all() and np.isfinite(latitude).all()):
             raise CubeError(
@@ -128,12 +189,18 @@ class Cube:
         Where the cube was read from.
     simulated : bool
         True if the file says that its data are simulated.
+    attrs : dict
+        Attributes of the whole cube: title, licence, history and so on.
+    notes : tuple of str
+        What was repaired or assumed on opening, one sentence each.
     """
 
     name: str
     grids: tuple[Grid, ...]
     source: str
     simulated: bool = False
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def variables(self) -> Mapping[str, Variable]:
@@ -160,6 +227,25 @@ class Cube:
         name = self.variables[variable].grid
         return next(grid for grid in self.grids if grid.name == name)
 
+    def grid(self, name: str) -> Grid:
+        """Return a grid by its name.
+
+        Raises
+        ------
+        CubeError
+            If the cube has no such grid; the message lists those it has.
+        """
+        for grid in self.grids:
+            if grid.name == name:
+                return grid
+        known = ", ".join(grid.name for grid in self.grids)
+        raise CubeError(f"Cube {self.name!r} has no grid {name!r}; it has {known}.")
+
+    def tree(self) -> xr.DataTree:
+        """Return the cube as a tree: attributes at the root, one child dataset per grid, still not read."""
+        children = {f"/{grid.name}": grid.dataset for grid in self.grids}
+        return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(self.attrs)), **children}, name=self.name)
+
     def __getitem__(self, variable: str) -> xr.DataArray:
         grid = self.grid_of(variable)
         return grid.dataset[self.variables[variable].name]
@@ -170,6 +256,25 @@ class Cube:
     def renamed(self, name: str) -> "Cube":
         """Return the same cube under another name, turned into a valid one by :func:`slug`."""
         return replace(self, name=slug(name))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a reader of one format found.
+
+    Attributes
+    ----------
+    grids : list of Grid
+        The grids.
+    attrs : dict
+        Attributes of the whole cube.
+    notes : list of str
+        What was repaired or assumed.
+    """
+
+    grids: list[Grid]
+    attrs: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 _FLAGS = {"flag_values", "flag_masks", "flag_meanings"}
@@ -209,7 +314,61 @@ def describe(grid: str, data: xr.DataArray) -> Variable:
         units=str(attrs.get("units", "")),
         long_name=str(attrs.get("long_name", attrs.get("standard_name", name))),
         kind=kind,
+        dtype=str(data.dtype),
+        fill=_number(data.encoding.get("_FillValue", data.encoding.get("missing_value", attrs.get("_FillValue")))),
+        valid_range=_valid_range(data),
+        accumulates=_accumulates(name, kind, attrs),
     )
+
+
+_DEPTH_NAMES = re.compile(r"(^|_)(tp|precip|precipitation|rain|rainfall|pr|snowfall)(_|$)")
+_DEPTH_UNITS = ("mm", "m", "cm", "kg m-2", "kg/m2", "kg m**-2", "m of water equivalent", "inches")
+
+
+def _accumulates(name: str, kind: Kind, attrs: Mapping[Any, Any]) -> bool:
+    """Tell sums from means: what the file says, then counts, then depths of precipitation (a rate averages)."""
+    if "accumulates" in attrs:
+        return str(attrs["accumulates"]).strip().lower() in ("1", "true", "yes")
+    methods = str(attrs.get("cell_methods", ""))
+    if "time:" in methods:
+        return bool(re.search(r"time:\s*sum", methods))
+    if kind == "count":
+        return True
+    standard = str(attrs.get("standard_name", ""))
+    if standard.endswith("_amount") or standard.startswith("lwe_thickness_of"):
+        return True
+    depth = str(attrs.get("units", "")).strip().lower() in _DEPTH_UNITS
+    return kind == "continuous" and depth and bool(_DEPTH_NAMES.search(name.lower()))
+
+
+def _valid_range(data: xr.DataArray) -> tuple[float, float] | None:
+    """Return the range that CF attributes state; those of packed data count stored values and are unpacked."""
+    attrs = data.attrs
+    stated = attrs.get("valid_range")
+    low, high = (attrs.get("valid_min"), attrs.get("valid_max")) if stated is None else (None, None)
+    if stated is not None and np.size(stated) == 2:
+        low, high = np.ravel(np.asarray(stated)).tolist()
+    bounds = _number(low), _number(high)
+    if bounds == (None, None):
+        return None
+    packed = np.dtype(data.encoding.get("dtype", data.dtype))
+    scale, offset = (
+        (_number(data.encoding.get("scale_factor")) or 1.0, _number(data.encoding.get("add_offset")) or 0.0)
+        if packed.kind in "iu"
+        else (1.0, 0.0)
+    )
+    least = -np.inf if bounds[0] is None else bounds[0] * scale + offset
+    most = np.inf if bounds[1] is None else bounds[1] * scale + offset
+    return float(least), float(most)
+
+
+def _number(value: Any) -> float | None:
+    """Return an attribute as a number; None where it is none, or not a number."""
+    try:
+        number = float(np.ravel(value)[0])
+    except (TypeError, ValueError, IndexError):
+        return None
+    return None if np.isnan(number) else number
 
 
 def slug(text: str) -> str:

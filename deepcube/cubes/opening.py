@@ -1,16 +1,19 @@
 """The one call that opens a cube whatever its format."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
 
-from deepcube.cubes.conventions import scaled
+from deepcube.cubes.conventions import is_simulated, scaled
 from deepcube.cubes.eopatch import is_eopatch, open_eopatch
-from deepcube.cubes.errors import CubeNotFoundError, NotACubeError, TimeAxisError
-from deepcube.cubes.geotiff import SUFFIXES, open_geotiffs
-from deepcube.cubes.model import Cube, Grid, slug
+from deepcube.cubes.errors import CubeNotFoundError, NotACubeError
+from deepcube.cubes.geotiff import open_geotiffs
+from deepcube.cubes.model import Cube, Opened, slug
+from deepcube.cubes.netcdfs import open_netcdfs
 from deepcube.cubes.stores import open_store
+from deepcube.cubes.writing import BUILDING
 
 Format = Literal["geotiff", "netcdf4", "h5netcdf"]
 """What a file is read with."""
@@ -24,12 +27,13 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89HDF\r\n\x1a\n", "h5netcdf"),
 )
 _EXPECTED = (
-    "a GeoTIFF (a band per date, or a folder or list of files of one date), a NetCDF file, a Zarr v2 or v3 store, or "
+    "a GeoTIFF (a band per date, or a folder or list of files of one date), NetCDF files, a Zarr v2 or v3 store, or "
     "an eo-learn patch"
 )
+_log = logging.getLogger(__name__)
 
 Source = str | PathLike[str] | Sequence[str | PathLike[str]]
-"""A path, or a list of the paths of GeoTIFF files."""
+"""A path, or a list of the paths of files of one format."""
 
 
 def open_cube(
@@ -42,11 +46,12 @@ def open_cube(
     Parameters
     ----------
     source : path or sequence of paths
-        A GeoTIFF with a band per date, a folder or list of GeoTIFF files of one date each, a NetCDF file, a Zarr
-        store, or the folder of an eo-learn patch.
+        A GeoTIFF with a band per date, a folder or list of GeoTIFF files of one date each, NetCDF files, a Zarr
+        store, the folder of an eo-learn patch, or a folder that holds just one of these.
     name : str, optional
-        Name of the cube; by default the file name without its suffix. Turned into a valid one by
-        :func:`deepcube.cubes.model.slug`.
+        Name of the cube; by default the one that a cube built by DeepCube states, else the file name without its
+        suffix. Turned into a valid one by :func:`deepcube.cubes.model.slug`. Two files of the same name in different
+        folders need names of their own to live in one feature store.
     crs : any that pyproj understands, optional
         Coordinate reference system, for files that state none or a wrong one.
     scale : mapping of str to float, optional
@@ -56,16 +61,16 @@ def open_cube(
     Returns
     -------
     Cube
-        The checked cube, with at least one grid that has a time axis.
+        The checked cube. What was repaired or assumed is in its ``notes`` and is logged as a warning.
 
     Raises
     ------
     CubeNotFoundError
         If there is nothing at a path.
     NotACubeError
-        If what is there is no cube.
+        If what is there is no cube, or a cube whose build was interrupted.
     TimeAxisError
-        If no variable varies in time, or times are unreadable, unsorted or duplicated.
+        If times are unreadable, unsorted or duplicated.
     UnknownVariableError
         If a variable to scale does not exist.
     MissingCrsError
@@ -77,39 +82,77 @@ def open_cube(
     for path in paths:
         if not path.exists():
             raise CubeNotFoundError(f"There is nothing at {path}; expected {_EXPECTED}. Check the path.")
-    title = slug(name or (paths[0].stem if len(paths) == 1 else paths[0].resolve().parent.name))
-    grids, simulated = _open(paths, title, crs)
-    if not any("time" in grid.dataset.dims for grid in grids):
-        found = ", ".join(f"{v}{data.dims}" for grid in grids for v, data in grid.dataset.data_vars.items())
-        raise TimeAxisError(f"{paths[0]} has no time axis; found {found}. A cube needs a variable that varies in time.")
+    opened = _open(paths, slug(name or _stem(paths)), crs)
+    for note in opened.notes:
+        _log.warning("%s: %s", paths[0].name, note)
+    if opened.attrs.get("deepcube_cube") and not name:
+        name = str(opened.attrs.get("name", "")) or None
     where = str(paths[0]) if isinstance(source, str | PathLike) else ", ".join(map(fspath, paths))
-    return scaled(Cube(title, tuple(grids), where, simulated), scale or {})
+    cube = Cube(
+        slug(name or _stem(paths)),
+        tuple(opened.grids),
+        where,
+        is_simulated(opened.attrs),
+        opened.attrs,
+        tuple(opened.notes),
+    )
+    return scaled(cube, scale or {})
 
 
-def _open(paths: list[Path], title: str, crs: Any) -> tuple[list[Grid], bool]:
+def _stem(paths: list[Path]) -> str:
+    return paths[0].stem if len(paths) == 1 else paths[0].resolve().parent.name
+
+
+def _open(paths: list[Path], title: str, crs: Any) -> Opened:
     path = paths[0]
     if len(paths) > 1:
-        return open_geotiffs(paths, title, crs)
+        return _open_files(paths, title, crs)
     if not path.is_dir():
-        engine = _format(path)
-        return open_geotiffs(paths, title, crs) if engine == "geotiff" else open_store(path, engine, crs)
+        return _open_files(paths, title, crs)
+    if path.name.endswith(BUILDING) or (path / "journal.jsonl").exists():
+        raise NotACubeError(
+            f"{path} is a cube whose build was interrupted; it is not complete. Build it again: what is written "
+            "already is kept. Or remove the folder."
+        )
     if any((path / marker).exists() for marker in ("zarr.json", ".zgroup", ".zmetadata")):
         return open_store(path, "zarr", crs)
     if is_eopatch(path):
-        return open_eopatch(path, crs), False
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-    if not files:
-        held = sorted(file.name for file in path.iterdir())
-        shown = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
-        raise NotACubeError(f"The folder {path} holds {shown or 'nothing'}; expected {_EXPECTED}.")
-    return open_geotiffs(files, title, crs)
+        return Opened(open_eopatch(path, crs))
+    files = [file for file in sorted(path.iterdir()) if file.is_file() and _format(file) is not None]
+    if files:
+        return _open_files(files, title, crs)
+    folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.endswith(BUILDING)]
+    if len(folders) == 1:
+        return _open(folders, title, crs)
+    held = sorted(file.name for file in path.iterdir())
+    shown = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
+    raise NotACubeError(f"The folder {path} holds {shown or 'nothing'}; expected {_EXPECTED}.")
 
 
-def _format(path: Path) -> Format:
-    """Return the engine for a file, from its first bytes."""
+def _open_files(paths: list[Path], title: str, crs: Any) -> Opened:
+    """Open files of one format."""
+    formats = {path: _format(path) for path in paths}
+    for path, found in formats.items():
+        if found is None:
+            with path.open("rb") as file:
+                head = file.read(8)
+            raise NotACubeError(f"{path} starts with {head!r}, which no supported format does; expected {_EXPECTED}.")
+    kinds = {"geotiff" if found == "geotiff" else "netcdf" for found in formats.values()}
+    if len(kinds) > 1:
+        raise NotACubeError(
+            f"{paths[0].parent} holds files of different formats: {', '.join(p.name for p in paths[:5])}; expected "
+            "GeoTIFF or NetCDF, not both. Name the files that make the cube."
+        )
+    if kinds == {"geotiff"}:
+        return open_geotiffs(paths, title, crs)
+    if len(paths) == 1:
+        engine = formats[paths[0]]
+        return open_store(paths[0], "netcdf4" if engine == "netcdf4" else "h5netcdf", crs)
+    return open_netcdfs({path: "netcdf4" if found == "netcdf4" else "h5netcdf" for path, found in formats.items()}, crs)
+
+
+def _format(path: Path) -> Format | None:
+    """Return what a file is read with, from its first bytes; None for a file of no supported format."""
     with path.open("rb") as file:
         head = file.read(8)
-    for magic, engine in _MAGIC:
-        if head.startswith(magic):
-            return engine
-    raise NotACubeError(f"{path} starts with {head!r}, which no supported format does; expected {_EXPECTED}.")
+    return next((engine for magic, engine in _MAGIC if head.startswith(magic)), None)

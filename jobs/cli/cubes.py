@@ -1,0 +1,140 @@
+"""``deepcube cubes``: what is in a cube, what is wrong with it, a picture of it, and other chunks for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from jobs.cli.errors import PlatformError
+
+_cube = click.argument("cube", type=click.Path(path_type=Path))
+_crs = click.option("--crs", default=None, help="Coordinate reference system, where the file states none: EPSG:32637.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+
+
+class _Cubes(click.Group):
+    """Tells of a cube that cannot be read in one message."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            from deepcube.cubes import CubeError
+
+            if isinstance(error, CubeError):
+                raise PlatformError(str(error)) from error
+            raise
+
+
+@click.group(cls=_Cubes)
+def cubes() -> None:
+    """Look into data cubes of any format, check them, draw them and cut them anew.
+
+    CUBE is a GeoTIFF or a folder of them, NetCDF files, a Zarr store, an eo-learn patch, or a folder that holds one.
+    """
+
+
+@cubes.command()
+@_cube
+@_crs
+@_json
+def info(cube: Path, crs: str | None, as_json: bool) -> None:
+    """Show grids, time steps, variables, units and chunks; reads no values."""
+    from deepcube.cubes import describe_cube, open_cube
+
+    found = describe_cube(open_cube(cube, crs=crs))
+    if as_json:
+        click.echo(json.dumps(found, allow_nan=True))
+        return
+    console = Console()
+    simulated = "  [bold red]simulated[/]" if found["simulated"] else ""
+    console.print(f"[bold]{found['name']}[/]{simulated}  {found['source']}")
+    for key in ("title", "licence", "license", "institution"):
+        if found["attrs"].get(key):
+            console.print(f"  {key}: {found['attrs'][key]}", markup=False, highlight=False)
+    for note in found["notes"]:
+        console.print(f"  note: {note}", style="yellow", markup=False, highlight=False)
+    for grid in found["grids"]:
+        _show_grid(grid, console)
+
+
+def _show_grid(grid: dict[str, Any], console: Console) -> None:
+    place = "x".join(map(str, grid["shape"])) + (" points" if grid["points"] else "")
+    spacing = "" if grid["resolution"] is None else " of " + " x ".join(f"{size:.6g}" for size in grid["resolution"])
+    west, south, east, north = grid["extent"]
+    console.print(f"\n[bold]{grid['name']}[/]  {place}{spacing}, {grid['crs'] or 'no coordinate reference system'}")
+    console.print(f"  x {west:.8g} to {east:.8g}, y {south:.8g} to {north:.8g}", highlight=False)
+    if grid["times"]:
+        console.print(f"  {grid['times']} times, {grid['step']}: {grid['first']} to {grid['last']}", highlight=False)
+    table = Table("variable", "dimensions", "type", "units", "kind", "over time", "chunks", "gap", "range", "long name")
+    for variable in grid["variables"]:
+        dims = " ".join(f"{d}={n}" for d, n in zip(variable["dims"], variable["shape"], strict=True))
+        limits = variable["valid_range"]
+        table.add_row(
+            variable["name"].rpartition("/")[2],
+            dims,
+            variable["dtype"],
+            variable["units"] or "[yellow]none[/]",
+            variable["kind"],
+            variable["time"],
+            f"{variable['chunk_count']} of {'x'.join(map(str, variable['chunks']))}",
+            "" if variable["fill"] is None else f"{variable['fill']:g}",
+            "" if limits is None else f"{limits[0]:g}..{limits[1]:g}",
+            variable["long_name"] if variable["long_name"] != variable["name"] else "",
+        )
+    console.print(table)
+
+
+@cubes.command()
+@_cube
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--layout",
+    type=click.Choice(["patch", "map", "series"]),
+    default="patch",
+    show_default=True,
+    help="Fast reads wanted: patches of space and time, whole images, or whole series.",
+)
+@click.option("--chunks", default=None, metavar="T,Y,X", help="Chunk sizes of your own, such as 30,64,64.")
+@click.option("--memory", default=512, show_default=True, type=click.IntRange(16), help="Values held at a time, in MB.")
+@click.option("--overwrite", is_flag=True, help="Replace TARGET when the new cube is complete.")
+@_crs
+def rechunk(
+    cube: Path, target: Path, layout: Any, chunks: str | None, memory: int, overwrite: bool, crs: str | None
+) -> None:
+    """Write CUBE as Zarr v3 to TARGET with chunks that suit the reads to come.
+
+    Every stored chunk is decoded once, in bounded memory. Interrupted, the same command goes on where it stopped.
+    """
+    from deepcube.cubes import open_cube, write_cube
+
+    wanted: Any = layout if chunks is None else _chunks(chunks)
+    opened = open_cube(cube, crs=crs)
+    columns = (TextColumn("writing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("write", total=None)
+        path = write_cube(
+            opened,
+            target,
+            layout=wanted,
+            overwrite=overwrite,
+            budget=memory << 20,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    click.echo(str(path))
+
+
+def _chunks(text: str) -> dict[str, int]:
+    try:
+        sizes = [int(part) for part in text.split(",")]
+        time, y, x = sizes
+    except ValueError as error:
+        raise click.BadParameter(f"found {text!r}; expected three whole numbers, such as 30,64,64") from error
+    return {"time": time, "y": y, "x": x}
