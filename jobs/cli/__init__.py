@@ -7,6 +7,7 @@ import sys
 import click
 
 from deepcube import __version__
+from jobs.cli.cubes import cubes
 from jobs.cli.errors import report
 from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run
@@ -21,7 +22,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run):
+for subcommand in (up, down, status, env, open_console, run, cubes):
     command.add_command(subcommand)
 
 
