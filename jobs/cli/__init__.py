@@ -11,6 +11,7 @@ from jobs.cli.cubes import cubes
 from jobs.cli.errors import report
 from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run
+from jobs.cli.simulate import simulate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,7 +23,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run, cubes):
+for subcommand in (up, down, status, env, open_console, run, cubes, simulate):
     command.add_command(subcommand)
 
 
