@@ -11,6 +11,8 @@ USE_CASE = UseCase(
     name="drought",
     title="Forecast vegetation (NDVI) a few steps ahead, beside persistence and climatology",
     sources={"sample": "real Sentinel-2 minicube of a forest in Romania, 2015-2021, that comes with the package"},
+    # Composites come every few days; a week's delay is short beside what a forecast of months would lose by it.
+    schedule={"features": "0 0 3 ? * MON", "training": "0 0 4 1 * ?", "inference": "0 0 6 ? * MON"},
 )
 
 if __name__ == "__main__":

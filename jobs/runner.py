@@ -13,11 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jobs import usecases
+from jobs import definitions
 from jobs.stages import parse_progress
 
-_SCRIPTS = "Resources/deepcube/jobs"
-_RESULTS = "Resources/deepcube/runs"
 _SOURCES = "Resources/deepcube/sources"
 _POLL_SECONDS = 0.5
 
@@ -54,22 +52,32 @@ class JobRunner:
         self._project = project
         self._name = name
         self._datasets = project.get_dataset_api()
-        self._run = f"{_RESULTS}/{name}-{uuid.uuid4().hex[:12]}"
+        self._run = f"{definitions.RESULTS}/{name}-{uuid.uuid4().hex[:12]}"
 
     def job_name(self, stage: str) -> str:
         """Return the name of the job that runs a stage."""
-        return f"{self._name}_{stage}"
+        return definitions.job_name(self._name, stage)
 
-    def register(self, stages: tuple[str, ...]) -> None:
-        """Upload the use case's script and create (or update) one job per stage."""
-        self._make_folder(_SCRIPTS)
-        path = self._datasets.upload(str(usecases.script(self._name)), _SCRIPTS, overwrite=True)
-        api = self._project.get_job_api()
+    def register(self, stages: tuple[str, ...]) -> str | None:
+        """Make sure that there is one job per stage.
+
+        Jobs that ``deepcube deploy`` made stay as they are, with the code that it shipped. Else the use case's script
+        is uploaded and the jobs are made, or changed, to run it where the platform has the code already.
+
+        Returns
+        -------
+        str or None
+            Environment of the deployed jobs; None if they are not deployed.
+        """
+        jobs = [definitions.find_job(self._project, self.job_name(stage)) for stage in stages]
+        deployed = [str(job.config["environmentName"]) for job in jobs if job and definitions.is_deployed(job)]
+        if len(deployed) == len(jobs):
+            return deployed[0]
+        definitions.upload_script(self._project, self._name)
         for stage in stages:
-            configuration = api.get_configuration("PYTHON")
-            configuration["appPath"] = self._absolute(path)
-            configuration["defaultArgs"] = f"--stage {stage}"
-            api.create_job(self.job_name(stage), configuration)
+            config = definitions.wanted(self._project, self._name, stage)
+            definitions.save_job(self._project, self.job_name(stage), config)
+        return None
 
     def stage_source(self, source: str) -> str:
         """Upload a local source for a platform on another machine, and return its path there.
@@ -79,8 +87,8 @@ class JobRunner:
         source : str
             Path of a file or folder.
         """
-        self._make_folder(_SOURCES)
-        return self._absolute(self._datasets.upload(source, _SOURCES, overwrite=True))
+        definitions.make_folder(self._project, _SOURCES)
+        return definitions.absolute(self._project, self._datasets.upload(source, _SOURCES, overwrite=True))
 
     def run(self, stage: str, source: str, listener: Listener) -> dict[str, Any]:
         """Run one stage and follow its log to the end.
@@ -104,7 +112,7 @@ class JobRunner:
         JobFailedError
             If the job fails. On Ctrl-C the job is stopped before the exception goes on.
         """
-        self._make_folder(self._run)
+        definitions.make_folder(self._project, self._run)
         job = self._project.get_job_api().get_job(self.job_name(stage))
         arguments = shlex.join(["--stage", stage, "--source", source, "--result", self._run])
         execution = job.run(args=arguments, await_termination=False)
@@ -115,7 +123,7 @@ class JobRunner:
             raise
         if not execution.success:
             raise JobFailedError(self._failure(stage, execution))
-        content = self._datasets.read_content(self._absolute(f"{self._run}/{stage}.json"))
+        content = self._datasets.read_content(definitions.absolute(self._project, f"{self._run}/{stage}.json"))
         summary: dict[str, Any] = json.loads(content.content)
         return summary
 
@@ -152,14 +160,5 @@ class JobRunner:
         """Read a log as far as it is there; on a cluster it may come only after the end."""
         if path is None or not self._datasets.exists(path):
             return ""
-        content = self._datasets.read_content(self._absolute(path))
+        content = self._datasets.read_content(definitions.absolute(self._project, path))
         return content.content.decode(errors="replace") if content is not None else ""
-
-    def _absolute(self, path: str) -> str:
-        if path.startswith(("/", "hdfs:", "hopsfs:")):
-            return path
-        return f"/Projects/{self._project.name}/{path}"
-
-    def _make_folder(self, path: str) -> None:
-        if not self._datasets.exists(path):
-            self._datasets.mkdir(path)

@@ -29,7 +29,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +55,15 @@ class UseCase:
         What it does, in one line.
     sources : mapping of str to str
         Named sources and what each is; any other source is taken as a path.
+    schedule : mapping of str to str
+        When each stage runs again once it is deployed: Quartz cron expressions (UTC) by stage; a stage that is not
+        named runs on demand.
     """
 
     name: str
     title: str
     sources: Mapping[str, str]
+    schedule: Mapping[str, str] = field(default_factory=dict)
 
     def run(self, stage: str, project: Any, source: str) -> dict[str, Any]:
         """Run one stage in this process, with progress on standard output.

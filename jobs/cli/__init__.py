@@ -8,6 +8,7 @@ import click
 
 from deepcube import __version__
 from jobs.cli.cubes import cubes
+from jobs.cli.deploy import deploy
 from jobs.cli.errors import report
 from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,8 @@ from deepcube.embedded import find, up
 from jobs.cli.errors import PlatformError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_REQUIRED = ("HOPSWORKS_HOST", "HOPSWORKS_PROJECT", "HOPSWORKS_API_KEY")
+_REACH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,35 @@ def connect(home: Path, home_was_named: bool) -> Connection:
     if home_was_named or "HOPSWORKS_HOST" not in os.environ:
         running = find(home) or up(home)[0]
         os.environ.update(running.environment())
+    return _login()
+
+
+def connect_remote() -> Connection:
+    """Log the client in to the platform that the environment names, and to no other.
+
+    Raises
+    ------
+    PlatformError
+        If variables are missing, the host cannot be reached, or the platform does not let one in.
+    """
+    missing = [name for name in _REQUIRED if not os.environ.get(name)]
+    if missing:
+        raise PlatformError(
+            f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set; name the Hopsworks to deploy to "
+            "with HOPSWORKS_HOST, HOPSWORKS_PORT, HOPSWORKS_PROJECT and HOPSWORKS_API_KEY (docs/cluster.md), or the "
+            'embedded one with eval "$(deepcube env)"'
+        )
+    host, port = os.environ["HOPSWORKS_HOST"], os.environ.get("HOPSWORKS_PORT", "443")
+    try:
+        socket.create_connection((host, int(port)), _REACH_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise PlatformError(
+            f"cannot reach Hopsworks at {host}:{port}: {error}; check HOPSWORKS_HOST and HOPSWORKS_PORT"
+        ) from error
+    return _login()
+
+
+def _login() -> Connection:
     host = os.environ["HOPSWORKS_HOST"]
     where = f"{host}:{os.environ.get('HOPSWORKS_PORT', '443')}"
     os.environ.setdefault("TQDM_DISABLE", "1")  # the client's own bars would break the command's
@@ -61,7 +95,8 @@ def connect(home: Path, home_was_named: bool) -> Connection:
 
     logging.getLogger().setLevel(logging.WARNING)
     try:
-        project = hopsworks.login()
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for what the command has to say
+            project = hopsworks.login()
     except Exception as error:
         raise PlatformError(
             f"cannot log in to Hopsworks at {where}: {error}; check the HOPSWORKS_* variables, or unset them to use "

@@ -7,6 +7,7 @@ import traceback
 import click
 
 from deepcube.embedded import EmbeddedError
+from jobs.deploy_package import PackageError
 from jobs.runner import JobFailedError
 from jobs.usecases import UnknownUseCaseError
 
@@ -15,7 +16,7 @@ class PlatformError(Exception):
     """The platform cannot be reached as asked for."""
 
 
-_EXPECTED = (EmbeddedError, JobFailedError, UnknownUseCaseError, PlatformError)
+_EXPECTED = (EmbeddedError, JobFailedError, UnknownUseCaseError, PlatformError, PackageError)
 
 
 def report(error: Exception) -> int:

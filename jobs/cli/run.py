@@ -52,7 +52,9 @@ def run(use_case: str | None, source: str, stage: str, as_json: bool, output: Pa
     console.print(f"[bold]{use_case}[/] on Hopsworks at {connection.where}")
     runner = JobRunner(connection.project, use_case)
     stages = STAGES if stage == "all" else (stage,)
-    runner.register(stages)
+    environment = runner.register(stages)
+    if environment:
+        console.print(f"with the code deployed in environment [bold]{environment}[/] (see `deepcube deploy`)")
     place = _place(source, definition.sources, runner, connection.same_machine)
     results: dict[str, dict[str, Any]] = {}
     for name in stages:
