@@ -24,7 +24,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run, cubes, simulate):
+for subcommand in (up, down, status, env, open_console, run, deploy, cubes, simulate):
     command.add_command(subcommand)
 
 
