@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from deepcube.embedded.absent import explain
 from deepcube.embedded.api import RESOURCES
 from deepcube.embedded.console import console_routes
-from deepcube.embedded.errors import unsupported
 from deepcube.embedded.platform import Platform
 from deepcube.embedded.routing import PREFIX, error_response
 
@@ -38,5 +38,4 @@ async def _unknown_call(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code not in (404, 405):
         return JSONResponse({"errorMsg": error.detail}, status_code=error.status_code)
-    call = f"{request.method} {request.url.path.removeprefix(PREFIX)}"
-    return error_response(unsupported(call, "there is no such call here; see docs/embedded.md for those there are"))
+    return error_response(explain(request.method, request.url.path.removeprefix(PREFIX)))

@@ -144,12 +144,22 @@ def test_a_dataset_is_written_read_written_again_and_purged(store: Any, view: An
         view.get_training_data(training_dataset_version=version)
 
 
-@pytest.mark.parametrize("data_format", ["tsv", "parquet"])
-def test_a_split_dataset_is_written_by_a_job(view: Any, data_format: str) -> None:
-    version, job = view.create_train_test_split(test_size=0.25, data_format=data_format, seed=3)
+def test_a_split_dataset_is_written_by_a_job(view: Any) -> None:
+    version, job = view.create_train_test_split(test_size=0.25, data_format="tsv", seed=3)
     assert job.get_state() == "FINISHED"
     parts = view.get_train_test_split(training_dataset_version=version)
     assert [len(part) for part in parts] == [150, 50, 150, 50]
+    view.delete_training_dataset(version)
+
+
+def test_a_dataset_in_three_parts_is_written_by_a_job(view: Any) -> None:
+    version, job = view.create_train_validation_test_split(
+        validation_size=0.1, test_size=0.25, data_format="parquet", seed=3
+    )
+    assert job.get_state() == "FINISHED"
+    parts = view.get_train_validation_test_split(training_dataset_version=version)
+    assert [len(part) for part in parts] == [130, 20, 50] * 2
+    assert sorted(pd.concat(parts[:3])["payment"]) == list(range(ROWS))
     view.delete_training_dataset(version)
 
 

@@ -133,7 +133,10 @@ def unshare(call: Call) -> Json:
 @routes.delete(_RESTRICTED)
 def restricted_access(call: Call) -> Json:
     """Refuse grants to single users."""
-    raise unsupported("restricted access to a feature group", "share the feature group with a project of these users")
+    raise unsupported(
+        "FeatureGroup.grant_restricted_access (get_restricted_access, revoke_restricted_access)",
+        "share the feature group with a project of these users",
+    )
 
 
 def _user_document(user: User) -> Json:

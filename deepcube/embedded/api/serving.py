@@ -58,7 +58,9 @@ def save(call: Call) -> Json:
 @routes.get("/vllmImageTags")
 def vllm_images(call: Call) -> Json:
     """Refuse: there is no vLLM here."""
-    raise unsupported("vLLM deployments", "serve the model from a predictor script of its own")
+    raise unsupported(
+        "ModelServing.get_vllm_image_tags", "there is no vLLM; serve the model from a predictor script of its own"
+    )
 
 
 @routes.get("/{id:int}")

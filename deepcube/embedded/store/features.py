@@ -67,6 +67,8 @@ def check_body(name: str, body: Json) -> None:
 def merged_features(entity: Entity, wanted: list[Json]) -> list[Json]:
     """Return the features that a group is to have, if it may: none vanishes, and none changes its type.
 
+    The client names changed features last; here they keep their places, as in the table.
+
     Raises
     ------
     ApiError
@@ -94,4 +96,5 @@ def merged_features(entity: Entity, wanted: list[Json]) -> list[Json]:
                 f"appended feature {feature['name']!r} cannot be a key of feature group {entity.name!r}; make a new "
                 "version"
             )
-    return wanted
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(wanted, key=lambda feature: places.get(feature["name"], len(places)))
