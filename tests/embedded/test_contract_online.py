@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from contract_tools import WAIT, all_refused, frame, group_of, refused
+from contract_tools import WAIT, all_refused, frame, group_of
 from hopsworks_common.client.exceptions import FeatureStoreException
 from hsfs.embedding import EmbeddingIndex
 
