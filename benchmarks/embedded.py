@@ -19,7 +19,7 @@ from benchmarks import data
 from benchmarks.embedded_offline import insert_merge_read, point_in_time
 from benchmarks.embedded_online import online
 from benchmarks.measure import Comparison, show
-from deepcube.embedded import Running, down, up
+from deepcube.embedded import Running, down, find, up
 
 _PARTS = ("start", "offline", "pit", "online")
 
@@ -45,13 +45,15 @@ def main() -> None:
             feast = _feast(arguments, Path(folder)) if arguments.feast else None
             if "start" in parts:
                 lines += _start(home)
-            lines += _through_the_client(parts, arguments, feast)
+            lines += _through_the_client(parts, arguments, feast, home)
         finally:
             down(home)
     show(lines, console)
 
 
-def _through_the_client(parts: Any, arguments: argparse.Namespace, feast: dict[str, Any] | None) -> list[Comparison]:
+def _through_the_client(
+    parts: Any, arguments: argparse.Namespace, feast: dict[str, Any] | None, home: Path
+) -> list[Comparison]:
     import hopsworks
 
     began = time.perf_counter()
@@ -61,7 +63,7 @@ def _through_the_client(parts: Any, arguments: argparse.Namespace, feast: dict[s
         lines.append(Comparison("login", time.perf_counter() - began, 2.0, "the limit set for it", "s", 1.0))
     fs = project.get_feature_store()
     if "offline" in parts:
-        lines += insert_merge_read(fs, arguments.rows, arguments.runs)
+        lines += insert_merge_read(fs, arguments.rows, arguments.runs, _server(home))
     if "pit" in parts:
         measured = point_in_time(fs, arguments.rows, arguments.runs)
         lines += measured
@@ -71,6 +73,12 @@ def _through_the_client(parts: Any, arguments: argparse.Namespace, feast: dict[s
     if "online" in parts:
         lines += online(fs, arguments.online_rows, arguments.seconds, feast)
     return lines
+
+
+def _server(home: Path) -> psutil.Process:
+    running = find(home)
+    assert running is not None
+    return psutil.Process(running.pid)
 
 
 def _start(home: Path) -> list[Comparison]:

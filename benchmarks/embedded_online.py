@@ -95,7 +95,15 @@ def online(fs: Any, rows: int, seconds: float, feast: dict[str, Any] | None) -> 
     if feast is not None:
         rate = feast["batch_vectors_per_s"]
         lines += [
+            Comparison("get_feature_vector, p50", one["p50_ms"], feast["http_p50_ms"], "Feast feature server", "ms"),
             Comparison("batches of 500", batch["vectors_per_s"], rate, "Feast, sqlite online store", "vectors/s", 3.0),
+            Comparison(
+                "batches of 500",
+                batch["vectors_per_s"],
+                feast["http_batch_vectors_per_s"],
+                "Feast feature server",
+                "vectors/s",
+            ),
             Comparison(
                 "materialise online", written, feast["materialize_rows_per_s"], "Feast materialize", "rows/s", 10.0
             ),

@@ -1,8 +1,8 @@
 # /// script
 # requires-python = ">=3.11,<3.12"
-# dependencies = ["feast[duckdb]==0.67.0", "numpy", "pandas<3", "pyarrow"]
+# dependencies = ["feast[duckdb]==0.67.0", "httpx", "numpy", "pandas<3", "pyarrow"]
 # ///
-"""Feast's local provider on the same tables: one JSON line of rows per second.
+"""Feast's local provider on the same tables, in process and behind its HTTP feature server: one JSON line.
 
 Runs in an environment of its own: its pins do not go together with ours. Called by ``benchmarks.embedded`` with a
 folder of parquet files.
@@ -10,14 +10,20 @@ folder of parquet files.
 
 import datetime as dt
 import json
+import socket
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 warnings.filterwarnings("ignore")
 
+import httpx  # noqa: E402
 import pandas as pd  # noqa: E402
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType  # noqa: E402
 from feast.types import Float64  # noqa: E402
@@ -53,16 +59,66 @@ def main(folder: Path) -> None:
         )
         written = count / (time.perf_counter() - began)
         features = [f"wide:f{i}" for i in range(9)]
-        asked, began = 0, time.perf_counter()
-        while time.perf_counter() - began < 5:
-            keys = [{"entity_id": (asked * 7919 + k * 31) % count} for k in range(500)]
-            store.get_online_features(features=features, entity_rows=keys).to_dict()
-            asked += 500
-        online = asked / (time.perf_counter() - began)
-    print(
-        json.dumps({"pit_rows_per_s": joined, "materialize_rows_per_s": written, "batch_vectors_per_s": online}),
-        flush=True,
+        batches = _timed(
+            lambda keys: store.get_online_features(
+                features=features, entity_rows=[{"entity_id": key} for key in keys]
+            ).to_dict(),
+            count,
+            500,
+        )
+        with _server(store, Path(scratch)) as address, httpx.Client(timeout=60) as client:
+
+            def ask(keys: list[int]) -> None:
+                body = {"features": features, "entities": {"entity_id": keys}}
+                client.post(f"{address}/get-online-features", json=body).raise_for_status()
+
+            single, served = _timed(ask, count, 1), _timed(ask, count, 500)
+    result = {
+        "pit_rows_per_s": joined,
+        "materialize_rows_per_s": written,
+        "batch_vectors_per_s": 500 / statistics.mean(batches),
+        "http_p50_ms": statistics.median(single) * 1e3,
+        "http_batch_vectors_per_s": 500 / statistics.mean(served),
+    }
+    print(json.dumps(result), flush=True)
+
+
+def _timed(ask: Callable[[list[int]], object], count: int, batch: int) -> list[float]:
+    """Ask for vectors of keys spread over the table for some seconds; return the seconds of each request."""
+    seconds: list[float] = []
+    while sum(seconds) < 5:
+        keys = [(len(seconds) * 7919 + k * 31) % count for k in range(batch)]
+        began = time.perf_counter()
+        ask(keys)
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+@contextmanager
+def _server(store: FeatureStore, folder: Path) -> Iterator[str]:
+    """Run Feast's feature server on a store, in a process of its own."""
+    (folder / "feature_store.yaml").write_text(
+        f"project: {store.project}\nprovider: local\nregistry: {folder}/registry.db\n"
+        f"online_store:\n  type: sqlite\n  path: {folder}/online.db\nentity_key_serialization_version: 3\n"
     )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = str(Path(sys.executable).with_name("feast"))
+    command = [program, "--chdir", str(folder), "serve", "--host", "127.0.0.1", "--port", str(port), "--no-access-log"]
+    with (folder / "server.log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            address = f"http://127.0.0.1:{port}"
+            for _ in range(600):
+                with suppress(httpx.HTTPError):
+                    httpx.get(f"{address}/health", timeout=1).raise_for_status()
+                    break
+                if process.poll() is not None:
+                    sys.exit((folder / "server.log").read_text()[-2000:])
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
 
 
 def _view(entity: Entity, name: str, file: Path, features: list[str]) -> FeatureView:
