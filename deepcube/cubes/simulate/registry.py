@@ -12,6 +12,7 @@ from deepcube.cubes.errors import CubeError
 from deepcube.cubes.publish_folder import whole_folder
 
 MODULES = {
+    "drought": "deepcube.cubes.simulate.drought",
     "firecube": "deepcube.cubes.simulate.firecube",
     "interferograms": "deepcube.cubes.simulate.interferograms",
 }
