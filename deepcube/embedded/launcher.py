@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,15 +62,44 @@ class Running:
         EmbeddedError
             If the server refuses, e.g. because the name is taken.
         """
-        body = json.dumps({"projectName": name}).encode()
-        request = urllib.request.Request(f"{self.url}/hopsworks-api/api/project", data=body, method="POST")
+        self.call("POST", "/project", {"projectName": name})
+
+    def call(self, method: str, path: str, document: object = None, **query: str) -> Any:
+        """Call the REST API in the owner's name, for what the client has no call for: users, keys, members.
+
+        Parameters
+        ----------
+        method, path : str
+            Such as ``POST``, ``/users/apiKey``.
+        document : object, optional
+            Sent as JSON.
+        **query : str
+            Parameters of the path.
+
+        Returns
+        -------
+        object
+            The JSON that is answered; None for no content.
+
+        Raises
+        ------
+        EmbeddedError
+            With the reason, if the server refuses or does not answer.
+        """
+        address = f"{self.url}/hopsworks-api/api{urllib.parse.quote(path)}"
+        address += f"?{urllib.parse.urlencode(query)}" if query else ""
+        body = None if document is None else json.dumps(document).encode()
+        request = urllib.request.Request(address, data=body, method=method)
         request.add_header("Authorization", f"ApiKey {self.home.api_key_file.read_text().strip()}")
         request.add_header("Content-Type", "application/json")
         try:
-            urllib.request.urlopen(request, timeout=30, context=self._tls()).close()
+            with urllib.request.urlopen(request, timeout=30, context=self._tls()) as response:
+                content = response.read()
         except urllib.error.HTTPError as error:
-            reason = json.loads(error.read()).get("errorMsg", error.reason)
-            raise EmbeddedError(f"cannot make project {name!r}: {reason}") from None
+            raise EmbeddedError(str(json.loads(error.read()).get("errorMsg", error.reason))) from None
+        except OSError as error:
+            raise EmbeddedError(f"the server at {self.url} does not answer: {error}") from None
+        return json.loads(content) if content else None
 
     def _tls(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.home.certificates / "ca.pem"))

@@ -1,5 +1,6 @@
 """Deployment of the drought model: one per cube, serving the newest version of its model."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ _RESOURCES = {
     "limits": {"cores": 2, "memory": 4096, "gpus": 0},
 }
 _START_SECONDS = 300
+_ENVIRONMENT = "DEEPCUBE_SERVING_ENVIRONMENT"  # set where `deepcube deploy` shipped the code to one
 
 
 class NoModelError(LookupError):
@@ -75,6 +77,7 @@ def deploy(project: Any, cube: str) -> dict[str, Any]:
         If no model of the cube is registered.
     """
     model, name = newest_model(project, cube), deployment_name(cube)
+    environment = os.environ.get(_ENVIRONMENT)
     deployment = project.get_model_serving().get_deployment(name)
     if deployment is None:
         deployment = model.deploy(
@@ -82,9 +85,11 @@ def deploy(project: Any, cube: str) -> dict[str, Any]:
             description=f"NDVI of {cube} one to three steps ahead, with explanations",
             script_file=_upload_script(project, cube),
             resources=_RESOURCES,
+            environment=environment,
         )
-    elif deployment.model_version != model.version:
+    elif deployment.model_version != model.version or environment not in (None, deployment.predictor.environment):
         deployment.model_version = model.version
+        deployment.predictor.environment = environment or deployment.predictor.environment
         deployment.script_file = _upload_script(project, cube)
         deployment.save(await_update=_START_SECONDS)
     if not deployment.is_running():

@@ -10,8 +10,10 @@ from deepcube import __version__
 from jobs.cli.cubes import cubes
 from jobs.cli.deploy import deploy
 from jobs.cli.errors import report
+from jobs.cli.keys import keys
 from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run
+from jobs.cli.semantics import query, semantics
 from jobs.cli.simulate import simulate
 
 
@@ -24,7 +26,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run, deploy, cubes, simulate):
+for subcommand in (up, down, status, env, open_console, run, deploy, keys, cubes, simulate, query, semantics):
     command.add_command(subcommand)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import platform as machine
-from importlib.metadata import Distribution
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request, not_found, unsupported
 from deepcube.embedded.routing import Call, Json, Routes, items
 from deepcube.embedded.runtime.environments import BASES, ENVIRONMENT, find_environment
-from deepcube.embedded.runtime.environments_overlay import canonical, packages
+from deepcube.embedded.runtime.environments_overlay import Installed, canonical, packages
 from deepcube.embedded.runtime.environments_service import ONGOING, SUCCESS, Environments
 
 routes = Routes("/project/{project_id:int}/python/environments")
@@ -36,18 +35,17 @@ def _document(call: Call, name: str, entity: Entity | None) -> dict[str, Any]:
 
 
 def _packages(call: Call, entity: Entity | None) -> list[dict[str, Any]]:
-    found = packages(_service(call).overlay(entity) if entity else None)
-    return [_package(item, preinstalled) for item, preinstalled in found]
+    return [_package(item) for item in packages(_service(call).overlay(entity) if entity else None)]
 
 
-def _package(item: Distribution, preinstalled: bool) -> dict[str, Any]:
+def _package(item: Installed) -> dict[str, Any]:
     return {
         "channel": "pypi",
         "packageSource": "PIP",
-        "library": item.metadata["Name"],
+        "library": item.name,
         "version": item.version,
         "status": SUCCESS,
-        "preinstalled": preinstalled,
+        "preinstalled": item.preinstalled,
     }
 
 

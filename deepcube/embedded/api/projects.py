@@ -191,29 +191,35 @@ def remove_user(call: Call) -> Json:
     keys.remove_user(keys.user(call.path["uid"]))
 
 
+def _whose_keys(call: Call) -> User:
+    """Return whose keys a call is about: the caller's, or, for an administrator, those of the address ``user``."""
+    email = call.parameter("user")
+    if email is None or email.lower() == call.user.email:
+        return call.user
+    if not call.user.is_admin:
+        raise forbidden("keys of another user need the role HOPS_ADMIN")
+    found = call.platform.keys.find_user(email)
+    if found is None:
+        raise not_found(f"no user {email!r}", USER_NOT_FOUND)
+    return found
+
+
 @routes.get("/users/apiKey")
 def list_keys(call: Call) -> Json:
-    """List what the caller's keys are for; a key itself cannot be read again."""
-    return items([{"name": label} for label in call.platform.keys.labels(call.user)])
+    """List what the keys of a user are for; a key itself cannot be read again."""
+    return items([{"name": label} for label in call.platform.keys.labels(_whose_keys(call))])
 
 
 @routes.post("/users/apiKey")
 def create_key(call: Call) -> Json:
-    """Make a key for the caller, or, by an administrator, for the user whose address ``user`` gives."""
-    email, user = call.parameter("user"), call.user
-    if email is not None and email.lower() != user.email:
-        if not user.is_admin:
-            raise forbidden("a key for another user needs the role HOPS_ADMIN")
-        found = call.platform.keys.find_user(email)
-        if found is None:
-            raise not_found(f"no user {email!r}", USER_NOT_FOUND)
-        user = found
+    """Make a key for a user."""
     name = call.parameter("name") or "key"
-    return {"name": name, "key": call.platform.keys.create(name, user)}
+    return {"name": name, "key": call.platform.keys.create(name, _whose_keys(call))}
 
 
 @routes.delete("/users/apiKey/{name}")
 def revoke_key(call: Call) -> Json:
-    """Make the caller's keys of a name invalid."""
-    if not call.platform.keys.revoke(call.path["name"], call.user):
-        raise not_found(f"you have no API key named {call.path['name']!r}", USER_NOT_FOUND)
+    """Make a user's keys of a name invalid."""
+    user = _whose_keys(call)
+    if not call.platform.keys.revoke(call.path["name"], user):
+        raise not_found(f"{user.email} has no API key named {call.path['name']!r}", USER_NOT_FOUND)

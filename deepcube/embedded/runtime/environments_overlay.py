@@ -7,7 +7,9 @@ import shutil
 import sys
 import sysconfig
 import venv
-from importlib.metadata import Distribution, distributions
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import distributions
 from pathlib import Path
 
 from deepcube.embedded.home import sync_folder
@@ -80,21 +82,43 @@ def make_durable(overlay: Path) -> None:
     sync_folder(overlay.parent)
 
 
-def packages(overlay: Path | None) -> list[tuple[Distribution, bool]]:
-    """Return the packages that programs see, ordered by name, and of each whether it comes with the server.
+@dataclass(frozen=True)
+class Installed:
+    """A package that programs see.
+
+    Attributes
+    ----------
+    name, version : str
+        As the package has them.
+    preinstalled : bool
+        Whether it comes with the server.
+    """
+
+    name: str
+    version: str
+    preinstalled: bool
+
+
+def packages(overlay: Path | None) -> list[Installed]:
+    """Return the packages that programs see, ordered by name.
 
     Parameters
     ----------
     overlay : Path or None
         Overlay whose packages hide the server's of the same name; None for the server's alone.
     """
-    found: dict[str, tuple[Distribution, bool]] = {}
-    layers = [] if overlay is None else [([str(site_of(overlay))], False)]
-    for path, preinstalled in [*layers, (server_sites(), True)]:
-        for item in distributions(path=path):
-            if item.metadata["Name"]:
-                found.setdefault(canonical(item.metadata["Name"]), (item, preinstalled))
+    found: dict[str, Installed] = {}
+    layers = [] if overlay is None else [(str(site_of(overlay)), False)]
+    for path, preinstalled in [*layers, *((site, True) for site in server_sites())]:
+        for name, version in _listed(path, Path(path).stat().st_mtime_ns):
+            found.setdefault(canonical(name), Installed(name, version, preinstalled))
     return [found[name] for name in sorted(found)]
+
+
+@lru_cache(maxsize=64)
+def _listed(path: str, changed: int) -> tuple[tuple[str, str], ...]:
+    """Read the packages of a folder; again only when it has changed, as there are hundreds of files to read."""
+    return tuple((item.metadata["Name"], item.version) for item in distributions(path=[path]) if item.metadata["Name"])
 
 
 def canonical(name: str) -> str:

@@ -169,7 +169,7 @@ class Environments:
             If the environment is one that a cluster comes with or is being changed, or the package is not its own.
         """
         entity = self._own(project, name, "be changed; make an environment from it")
-        seen = {canonical(item.metadata["Name"]): given for item, given in packages(self.overlay(entity))}
+        seen = {canonical(item.name): item.preinstalled for item in packages(self.overlay(entity))}
         if seen.get(canonical(library), True):
             raise bad_request(f"{library!r} is not among the packages that were installed into environment {name!r}")
         return self._submit(
@@ -273,7 +273,7 @@ class Environments:
         self._install_missing(run, run.take(file).read_text(encoding="utf-8"))
 
     def _install_missing(self, run: _Run, text: str) -> None:
-        installed = {canonical(item.metadata["Name"]): item.version for item, _ in packages(run.overlay)}
+        installed = {canonical(item.name): item.version for item in packages(run.overlay)}
         wanted = read_requirements(text, installed)
         run.say(f"{wanted.satisfied} requirements are satisfied, {len(wanted.missing)} are to be installed")
         if wanted.missing:
