@@ -13,7 +13,6 @@ from jobs.cli.errors import report
 from jobs.cli.keys import keys
 from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run
-from jobs.cli.semantics import query, semantics
 from jobs.cli.simulate import simulate
 
 
@@ -26,7 +25,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run, deploy, keys, cubes, simulate, query, semantics):
+for subcommand in (up, down, status, env, open_console, run, deploy, keys, cubes, simulate):
     command.add_command(subcommand)
 
 
