@@ -265,7 +265,7 @@ def pixel_cells(longitude: ArrayLike, latitude: ArrayLike, level: int | None = N
         If two pixels share a cell, because the given level is too coarse or their centres coincide.
     """
     lon, lat = np.atleast_2d(np.asarray(longitude, dtype=float), np.asarray(latitude, dtype=float))
-    chosen = level_for_spacing(_closest(lon, lat) / 2) if level is None else level
+    chosen = grid_level(lon, lat) if level is None else level
     cells = cell_at(lon, lat, chosen)
     distinct = len(np.unique(cells))
     if distinct < cells.size:
@@ -274,6 +274,28 @@ def pixel_cells(longitude: ArrayLike, latitude: ArrayLike, level: int | None = N
             + ("Check the x and y axes of the grid." if level is None else "Use a finer level, or leave it out.")
         )
     return cells, chosen
+
+
+def grid_level(longitude: ArrayLike, latitude: ArrayLike) -> int:
+    """Return the level that :func:`pixel_cells` takes by default, without computing the cells.
+
+    Parameters
+    ----------
+    longitude, latitude : array-like of float, shape (y, x)
+        Pixel centres in WGS84 degrees, or some neighbouring rows of them: those where the pixels are closest decide.
+
+    Returns
+    -------
+    int
+        The coarsest level whose cells have at most half the side of the closest pixels' spacing.
+
+    Raises
+    ------
+    CellError
+        If neighbours coincide.
+    """
+    lon, lat = np.atleast_2d(np.asarray(longitude, dtype=float), np.asarray(latitude, dtype=float))
+    return level_for_spacing(_closest(lon, lat) / 2)
 
 
 def _closest(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> float:

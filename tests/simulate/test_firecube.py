@@ -6,9 +6,9 @@ import pytest
 import xarray as xr
 
 from deepcube.cubes import open_cube
+from deepcube.cubes.features.fireweather import FireWeather
 from deepcube.cubes.simulate import simulate
 from deepcube.cubes.simulate.fire import FireRegime, Landscape, burn, ignition_probability
-from deepcube.cubes.simulate.fireweather import FireWeather
 from deepcube.cubes.simulate.weather import Bucket, extraterrestrial_radiation, vapour_pressure
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from deepcube.cubes.features.fireweather import FireWeather, fuel_moisture
 from deepcube.cubes.simulate import firecube_variables as tables
 from deepcube.cubes.simulate.fields import Floats, stream
 from deepcube.cubes.simulate.fire import FireRegime, Landscape, burn, ignition_probability
 from deepcube.cubes.simulate.firecube_land import Land, Observer
-from deepcube.cubes.simulate.fireweather import FireWeather, fuel_moisture
 from deepcube.cubes.simulate.registry import Report, Simulator
 from deepcube.cubes.simulate.store import SimulatedStore
 from deepcube.cubes.simulate.terrain import make_country

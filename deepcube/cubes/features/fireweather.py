@@ -17,13 +17,13 @@ class FireWeather:
 
     Attributes
     ----------
-    latitude : float
+    latitude : float or numpy.ndarray of shape (y, x)
         Degrees, for the day length.
     ffmc, dmc, dc : numpy.ndarray of shape (y, x), or float
         Moisture codes of the day before; the usual start-up values in spring at first.
     """
 
-    latitude: float
+    latitude: NDArray[np.float64] | float
     ffmc: NDArray[np.float64] | float = 85.0
     dmc: NDArray[np.float64] | float = 6.0
     dc: NDArray[np.float64] | float = 15.0
@@ -58,7 +58,7 @@ class FireWeather:
             pr=data(rain, "mm/d"),
             sfcWind=data(wind, "km/h"),
             hurs=data(humidity, "%"),
-            lat=xr.full_like(start["dc"], self.latitude).assign_attrs(units="degrees_north"),
+            lat=data(self.latitude, "degrees_north", ("y", "x")),
             ffmc0=start["ffmc"],
             dmc0=start["dmc"],
             dc0=start["dc"],
