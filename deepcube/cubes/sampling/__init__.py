@@ -1,0 +1,25 @@
+"""Samples of a cube at the speed of the disk: which patches, in which order they are read, and for which framework.
+
+A plan turns patches into reads that decode each chunk once in bounded memory; partitions keep training, validation and
+test apart in time and in space; adapters hand batches to numpy, TensorFlow and PyTorch.
+"""
+
+from deepcube.cubes.sampling.adapters import tf_dataset, torch_dataset
+from deepcube.cubes.sampling.partition import PARTS, Partition
+from deepcube.cubes.sampling.places import every_patch, patches_at, random_patches, stratified
+from deepcube.cubes.sampling.planning import Plan
+from deepcube.cubes.sampling.reading import Batch, Sampler
+
+__all__ = [
+    "PARTS",
+    "Batch",
+    "Partition",
+    "Plan",
+    "Sampler",
+    "every_patch",
+    "patches_at",
+    "random_patches",
+    "stratified",
+    "tf_dataset",
+    "torch_dataset",
+]
