@@ -1,0 +1,436 @@
+"""The algebra of a query, evaluated: groups as joins of cube reads and vector answers, the rest around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from rdflib.plugins.sparql.parserutils import CompValue
+
+from deepcube.semantics.aggregates import aggregated, ranks
+from deepcube.semantics.algebra import (
+    Fresh,
+    Node,
+    Triple,
+    conjuncts,
+    exists_pattern,
+    expand_paths,
+    to_ox,
+    variable_name,
+    variables,
+)
+from deepcube.semantics.clusters import Alternative, Splitter
+from deepcube.semantics.errors import UnboundedQueryError, UnsupportedQueryError
+from deepcube.semantics.expressions import Evaluator
+from deepcube.semantics.groups import GroupReader, connected
+from deepcube.semantics.relation import (
+    Column,
+    Relation,
+    empty,
+    from_terms,
+    join,
+    kept_if,
+    left_join,
+    store,
+    union,
+    unit,
+    values_of,
+)
+from deepcube.semantics.serialise import expression_text, pattern_text, triples_text
+from deepcube.semantics.session import Session, listed, quoted
+from deepcube.semantics.spatial import SpatialIndex
+from deepcube.semantics.terms import BOOLEAN, DATE_TIME, DOUBLE, INTEGER, Kind
+from deepcube.semantics.vector import VectorStore
+
+ORDER = "_order"
+_SORTABLE: tuple[Kind, ...] = (DOUBLE, INTEGER, DATE_TIME, BOOLEAN)
+_EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Evaluates the algebra of one query.
+
+    Attributes
+    ----------
+    session : Session
+        Of the query.
+    splitter : Splitter
+        Tells cubes and linked data apart.
+    vector : VectorStore
+        Linked data.
+    spatial : SpatialIndex
+        Cells of geometries.
+    fresh : Fresh
+        Source of new names.
+    """
+
+    session: Session
+    splitter: Splitter
+    vector: VectorStore
+    spatial: SpatialIndex
+    fresh: Fresh
+
+    @property
+    def expressions(self) -> Evaluator:
+        """What evaluates expressions."""
+        return Evaluator(self.session, self.vector)
+
+    def touches(self, node: Any) -> bool:
+        """Return whether a piece of algebra may match triples of a cube."""
+        if isinstance(node, CompValue):
+            if node.name == "BGP":
+                return self.splitter.touches(expand_paths(node.triples, Fresh()))
+            if node.name == "Graph":
+                return False  # named graphs hold linked data only
+            if node.name in _EXISTS:
+                return self.touches(exists_pattern(node))
+            return any(self.touches(value) for key, value in node.items() if key != "_vars")
+        return isinstance(node, list | tuple) and any(self.touches(item) for item in node)
+
+    def select(self, node: Node, outer: Relation | None = None) -> Relation:
+        """Return the solutions of a select, with a column :data:`ORDER` if they are ordered."""
+        if node.name in ("SelectQuery", "Reduced"):
+            return self.select(node.p, outer)
+        if node.name == "Slice":
+            inner = self.select(node.p, outer)
+            order = f" ORDER BY {ORDER}" if ORDER in inner.columns else ""
+            limit = f" LIMIT {node.length}" if node.length is not None else ""
+            offset = f" OFFSET {node.start}" if node.start else ""
+            return Relation(f"SELECT * FROM ({inner.sql}){order}{limit}{offset}", inner.columns)
+        if node.name == "Distinct":
+            inner = self.select(node.p, outer)
+            names = [name for name in inner.columns if name != ORDER]
+            if ORDER in inner.columns:
+                group = f" GROUP BY {listed(names)}" if names else ""
+                sql = f"SELECT {listed(names)}, min({ORDER}) AS {ORDER} FROM ({inner.sql}){group}"
+                return Relation(sql, inner.columns)
+            return Relation(f"SELECT DISTINCT {listed(names)} FROM ({inner.sql})", inner.columns)
+        if node.name == "Project":
+            inner = self.select(node.p, outer)
+            wanted = [*map(variable_name, node.PV), ORDER]
+            columns = {name: inner.columns[name] for name in dict.fromkeys(wanted) if name in inner.columns}
+            return Relation(f"SELECT {listed(list(columns))} FROM ({inner.sql})", columns)
+        if node.name == "OrderBy":
+            return self._ordered(self.pattern(node.p, [], outer), node.expr)
+        return self.pattern(node, [], outer)
+
+    def _ordered(self, relation: Relation, conditions: list[CompValue]) -> Relation:
+        session, names, terms = self.session, list(relation.columns), []
+        for condition in conditions:
+            key = session.name("_key")
+            relation = self.expressions.extended(relation, key, condition.expr)
+            word = "DESC NULLS LAST" if condition.order == "DESC" else "ASC NULLS FIRST"
+            kind = relation.columns[key].kind
+            if kind not in _SORTABLE:
+                relation = self._ranked(store(session, relation), key, kind)
+            terms.append(f"{quoted(key)} {word}")
+        sql = (
+            f"SELECT {listed(names)}, row_number() OVER (ORDER BY {', '.join(terms)}) AS {ORDER} FROM ({relation.sql})"
+        )
+        columns = {name: relation.columns[name] for name in names}
+        return Relation(sql, columns | {ORDER: Column(INTEGER)})
+
+    def _ranked(self, relation: Relation, key: str, kind: Kind) -> Relation:
+        """Replace a column of terms by their places in SPARQL's order."""
+        values = values_of(self.session, relation, key)
+        if len(values) > self.session.limits.tuples:
+            raise UnboundedQueryError(f"ORDER BY would sort {len(values):,} distinct terms. Restrict it.", len(values))
+        places = ranks(self.expressions, kind.decode(values.tolist()))
+        table = self.session.register(pa.table({"old": values, "place": pa.array(places, pa.int64())}), "ranks")
+        names = [name for name in relation.columns if name != key]
+        shown = "".join(f"a.{quoted(name)}, " for name in names)
+        joined = f"({relation.sql}) a LEFT JOIN {table} b ON a.{quoted(key)} = b.old"
+        sql = f"SELECT {shown}b.place AS {quoted(key)} FROM {joined}"
+        return Relation(sql, dict(relation.columns) | {key: Column(INTEGER, True)})
+
+    def pattern(self, node: Node, filters: list[Any], outer: Relation | None) -> Relation:
+        """Return the solutions of a pattern for which filters are true.
+
+        Parameters
+        ----------
+        node : Node
+            The pattern.
+        filters : list
+            Expressions that all have to be true.
+        outer : Relation or None
+            Stored solutions with which those of the pattern are going to be joined: others may be left out.
+        """
+        self.session.stop.check()
+        name = node.name
+        if not self.touches(node) and not any(map(self.touches, filters)):
+            return self._filtered(self.linked(pattern_text(node), in_scope(node)), filters)
+        if name == "Filter":
+            return self.pattern(node.p, [*filters, *conjuncts(node.expr)], outer)
+        if name in ("BGP", "Join"):
+            return self._group(node, filters, outer)
+        if name in ("LeftJoin", "Minus"):
+            bound = certain(node.p1)
+            early = [item for item in filters if not _is_exists(item) and variables(item) <= bound]
+            left = store(self.session, self.pattern(node.p1, early, outer))
+            rest = [item for item in filters if not any(item is other for other in early)]
+            if name == "Minus":
+                right = self.pattern(node.p2, [], left if certain(node.p2) else None)
+                return self._filtered(kept_if(self.session, left, right, False, minus=True), rest)
+            return self._filtered(self._optional(left, node), rest)
+        if name == "Union":
+            return union(self.session, [self.pattern(part, list(filters), outer) for part in (node.p1, node.p2)])
+        if name == "Extend":
+            own = variable_name(node.var)
+            early = [
+                x for x in filters if not _is_exists(x) and own not in variables(x) and variables(x) <= certain(node.p)
+            ]
+            rest = [item for item in filters if not any(item is other for other in early)]
+            inner = self.pattern(node.p, early, outer)
+            return self._filtered(self.expressions.extended(inner, own, node.expr), rest)
+        if name == "AggregateJoin":
+            inner = self.pattern(node.p.p, [], None)
+            return self._filtered(aggregated(self.expressions, inner, node.p.expr or [], list(node.A)), filters)
+        if name == "ToMultiSet":
+            if node.p.name == "values":
+                return self._filtered(self._values(list(node.p.res)), filters)
+            inner = self.select(node.p)
+            columns = {key: column for key, column in inner.columns.items() if key != ORDER}
+            return self._filtered(Relation(f"SELECT {listed(list(columns))} FROM ({inner.sql})", columns), filters)
+        if name in ("Project", "Distinct", "Reduced", "Slice", "OrderBy"):
+            return self._filtered(self.select(node), filters)
+        raise UnsupportedQueryError(f"{name} is not supported in a query over observations.")
+
+    def linked(self, text: str, names: Iterable[str]) -> Relation:
+        """Return the solutions of a pattern of the vector side."""
+        shown = list(dict.fromkeys(names))
+        aliases = {name: name if not name.startswith("_:") else f"_bn_{name[2:]}" for name in shown}
+        head = " ".join(f"?{alias}" for alias in aliases.values()) or "(1 AS ?_one)"
+        query = f"SELECT {head} WHERE {{ {text} }}"
+        self.session.plan.vector_queries.append(query)
+        solutions = self.vector.query(query)
+        order = [aliases[name] for name in shown]
+        return from_terms(self.session, shown, ([row[name] for name in order] for row in solutions))
+
+    def _values(self, rows: list[dict[Any, Any]]) -> Relation:
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        terms: list[list[Any]] = [
+            [None if row.get(n, "UNDEF") == "UNDEF" else to_ox(row[n]) for n in names] for row in rows
+        ]
+        return from_terms(self.session, [variable_name(name) for name in names], terms)
+
+    def _optional(self, left: Relation, node: Node) -> Relation:
+        conditions = [] if node.expr.name == "TrueFilter" else conjuncts(node.expr)
+        if not conditions:
+            return left_join(self.session, left, self.pattern(node.p2, [], left))
+        bound = certain(node.p2)
+        inner = [item for item in conditions if not _is_exists(item) and variables(item) <= bound]
+        across = [item for item in conditions if not any(item is other for other in inner)]
+        right = self.pattern(node.p2, inner, left)
+        if not across:
+            return left_join(self.session, left, right)
+        row = self.session.name("_row")
+        numbered = store(
+            self.session,
+            Relation(
+                f"SELECT *, row_number() OVER () AS {row} FROM ({left.sql})",
+                dict(left.columns) | {row: Column(INTEGER)},
+            ),
+        )
+        matched = store(self.session, self._filtered(join(self.session, numbered, right), across))
+        lonely = Relation(
+            f"SELECT * FROM ({numbered.sql}) WHERE {row} NOT IN (SELECT {row} FROM ({matched.sql}))", numbered.columns
+        )
+        both = union(self.session, [matched, lonely])
+        columns = {name: column for name, column in both.columns.items() if name != row}
+        return Relation(f"SELECT {listed(list(columns))} FROM ({both.sql})", columns)
+
+    def _filtered(self, relation: Relation, filters: list[Any]) -> Relation:
+        for item in filters:
+            if _is_exists(item):
+                relation = self._exists(relation, item)
+            elif not (isinstance(item, CompValue) and item.name == "TrueFilter"):
+                relation = self.expressions.filtered(relation, item)
+        return relation
+
+    def _exists(self, relation: Relation, item: CompValue) -> Relation:
+        """Keep the solutions that a pattern, in which their values are substituted, has a solution for or has none."""
+        pattern, wanted = exists_pattern(item), item.name == "Builtin_EXISTS"
+        outer = store(self.session, relation)
+        conditions: list[Any] = []
+        while pattern.name == "Filter":
+            conditions += conjuncts(pattern.expr)
+            pattern = pattern.p
+        scope = set(in_scope(pattern))
+        _refuse_correlated(pattern, set(outer.columns))
+        inner = [x for x in conditions if not _is_exists(x) and variables(x) <= scope]
+        across = [x for x in conditions if not any(x is other for other in inner)]
+        right = self.pattern(pattern, inner, outer)
+        if not across:
+            return kept_if(self.session, outer, right, wanted)
+        row = self.session.name("_row")
+        numbered = store(
+            self.session,
+            Relation(
+                f"SELECT *, row_number() OVER () AS {row} FROM ({outer.sql})",
+                dict(outer.columns) | {row: Column(INTEGER)},
+            ),
+        )
+        matched = store(self.session, self._filtered(join(self.session, numbered, right), across))
+        word = "IN" if wanted else "NOT IN"
+        sql = (
+            f"SELECT {listed(list(outer.columns))} FROM ({numbered.sql}) WHERE {row} {word} "
+            f"(SELECT {row} FROM ({matched.sql}))"
+        )
+        return Relation(sql, outer.columns)
+
+    def _group(self, node: Node, filters: list[Any], outer: Relation | None) -> Relation:
+        triples, parts = _flattened(node)
+        triples = expand_paths(triples, self.fresh)
+        done = [store(self.session, self.pattern(part, [], outer)) for part in parts if self.touches(part)]
+        linked = [part for part in parts if not self.touches(part)]
+        kinds: dict[str, Kind] = {}
+        for relation in [*([outer] if outer is not None else []), *done]:
+            kinds |= {name: column.kind for name, column in relation.columns.items() if not column.nullable}
+        if self.splitter.touches(triples):
+            alternatives = self.splitter.split(triples, kinds)
+        else:
+            alternatives = [Alternative([], triples)]
+        if not alternatives:
+            return empty(self.session, sorted(variables(triples)))
+        return union(
+            self.session, [self._alternative(item, linked, done, list(filters), outer) for item in alternatives]
+        )
+
+    def _alternative(
+        self,
+        alternative: Alternative,
+        linked: list[Node],
+        done: list[Relation],
+        filters: list[Any],
+        outer: Relation | None,
+    ) -> Relation:
+        answers, filters = self._vector_answers(alternative.triples, linked, filters)
+        reader = GroupReader(self.session, self.vector, self.spatial)
+        relations, filters = reader.read(alternative.clusters, [*answers, *done], filters, outer)
+        relations = [*relations, *answers, *done]
+        result = relations.pop(0) if relations else unit(self.session)
+        while relations:
+            near = next((r for r in relations if set(r.columns) & set(result.columns)), relations[0])
+            relations = [r for r in relations if r is not near]
+            result = join(self.session, result, near)
+        return self._filtered(result, filters)
+
+    def _vector_answers(
+        self, triples: list[Triple], parts: list[Node], filters: list[Any]
+    ) -> tuple[list[Relation], list[Any]]:
+        """Answer the linked-data parts of a group, each connected piece by one query; return the filters left."""
+        items: list[tuple[str, set[str], set[str]]] = [
+            (triples_text([t]), variables(list(t)), variables(list(t))) for t in triples
+        ]
+        items += [(pattern_text(part), set(in_scope(part)), certain(part)) for part in parts]
+        scope = set().union(*(names for _, names, _ in items)) if items else set()
+        bound = set().union(*(names for _, _, names in items)) if items else set()
+        own = [x for x in filters if variables(x) and variables(x) <= bound and not self.touches(x)]
+        links = [scope_of & scope for scope_of in map(variables, own)]
+        answers = []
+        for group in connected([names for _, names, _ in items], links):
+            names = sorted(set().union(*(items[i][1] for i in group)))
+            texts = [items[i][0] for i in group]
+            texts = [f"{{ {text} }}" if i >= len(triples) else text for i, text in zip(group, texts, strict=True)]
+            texts += [f"FILTER({expression_text(x)})" for x in own if variables(x) <= set(names)]
+            answers.append(self.linked(" ".join(texts), names))
+        return answers, [item for item in filters if not any(item is other for other in own)]
+
+
+def _is_exists(item: Any) -> bool:
+    return isinstance(item, CompValue) and item.name in _EXISTS
+
+
+def _refuse_correlated(pattern: Node, outer: set[str]) -> None:
+    """Refuse a pattern of EXISTS whose inner filters speak of variables that only the outside binds."""
+    for node in _nodes(pattern):
+        if node.name in ("Filter", "LeftJoin"):
+            foreign = variables(node.expr) - set(in_scope(node))
+            if foreign & outer:
+                raise UnsupportedQueryError(
+                    f"EXISTS whose nested FILTER uses ?{min(foreign & outer)} from outside is supported only if the "
+                    "FILTER stands directly in the braces of EXISTS."
+                )
+        if node.name == "Extend" and (variables(node.expr) - set(in_scope(node.p))) & outer:
+            raise UnsupportedQueryError("EXISTS with a BIND that uses variables from outside is not supported.")
+        if node.name in ("Minus", "AggregateJoin", "Slice"):
+            raise UnsupportedQueryError(f"{node.name} inside EXISTS over observations is not supported.")
+
+
+def _nodes(node: Any) -> Iterable[Node]:
+    if isinstance(node, CompValue):
+        yield node
+        for key, value in node.items():
+            if key != "_vars":
+                yield from _nodes(value)
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _nodes(item)
+
+
+def _flattened(node: Node) -> tuple[list[Triple], list[Node]]:
+    if node.name == "BGP":
+        return list(node.triples), []
+    if node.name == "Join":
+        left, right = _flattened(node.p1), _flattened(node.p2)
+        return left[0] + right[0], left[1] + right[1]
+    return [], [node]
+
+
+def in_scope(node: Node, top: Node | None = None) -> list[str]:
+    """Return the variables that a pattern may bind (SPARQL 1.1, section 18.2.1).
+
+    Parameters
+    ----------
+    node : Node
+        The pattern.
+    top : Node, optional
+        The projection of ``SELECT *``, which stands for all variables of what is below it.
+    """
+    name = node.name
+    if name == "BGP":
+        return sorted(variables(node.triples))
+    if name == "Project" and node is not top:
+        return [variable_name(item) for item in node.PV]
+    if name == "values":
+        return sorted(variables([list(row) for row in node.res]))
+    if name in ("Minus",):
+        return in_scope(node.p1)
+    if name in ("Join", "LeftJoin", "Union"):
+        return sorted({*in_scope(node.p1), *in_scope(node.p2)})
+    if name == "Extend":
+        return sorted({*in_scope(node.p), variable_name(node.var)})
+    if name == "Graph":
+        return sorted({*in_scope(node.p), *variables(node.term)})
+    if name == "AggregateJoin":
+        return sorted({*(variable_name(item.res) for item in node.A), *variables(node.p.expr or [])})
+    if name == "ServiceGraphPattern":
+        raise UnsupportedQueryError("SERVICE is not supported: this endpoint does not call others.")
+    return in_scope(node.p, top)
+
+
+def certain(node: Node) -> set[str]:
+    """Return variables that every solution of a pattern binds."""
+    name = node.name
+    if name == "BGP":
+        return variables(node.triples)
+    if name == "Join":
+        return certain(node.p1) | certain(node.p2)
+    if name in ("LeftJoin", "Minus"):
+        return certain(node.p1)
+    if name == "Union":
+        return certain(node.p1) & certain(node.p2)
+    if name == "Graph":
+        return certain(node.p) | variables(node.term)
+    if name == "values":
+        rows: list[Mapping[Any, Any]] = list(node.res)
+        held = [{variable_name(n) for n, term in row.items() if term != "UNDEF"} for row in rows]
+        return set.intersection(*held) if held else set()
+    if name == "Project":
+        return certain(node.p) & {variable_name(item) for item in node.PV}
+    if name == "AggregateJoin":
+        return set()
+    return certain(node.p) if "p" in node else set()

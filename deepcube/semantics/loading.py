@@ -1,0 +1,298 @@
+"""Linked data from files: RDF, GeoJSON, TopoJSON (Natural Earth), shapefiles, OpenStreetMap extracts, CSV, data frames.
+
+Every feature gets an IRI, its fields as properties of the ``feature:`` namespace (``osmkey:`` for tags of
+OpenStreetMap), a label, and a geometry in longitude and latitude under both ``geo:hasGeometry`` and
+``geo:hasDefaultGeometry``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyoxigraph as ox
+import shapely
+
+from deepcube.semantics import vocabulary as v
+from deepcube.semantics.errors import LoadError
+
+_RDF = {
+    ".ttl": ox.RdfFormat.TURTLE,
+    ".nt": ox.RdfFormat.N_TRIPLES,
+    ".nq": ox.RdfFormat.N_QUADS,
+    ".trig": ox.RdfFormat.TRIG,
+    ".rdf": ox.RdfFormat.RDF_XML,
+    ".owl": ox.RdfFormat.RDF_XML,
+    ".xml": ox.RdfFormat.RDF_XML,
+    ".jsonld": ox.RdfFormat.JSON_LD,
+    ".n3": ox.RdfFormat.N3,
+}
+_TABLES = (".shp", ".gpkg", ".fgb", ".kml")
+_OSM_KINDS: tuple[tuple[str, str | None, str], ...] = (
+    ("amenity", "hospital", "Hospital"),
+    ("amenity", "school", "School"),
+    ("highway", None, "Road"),
+    ("railway", None, "Railway"),
+    ("place", None, "Settlement"),
+    ("building", None, "Building"),
+    ("natural", None, "NaturalFeature"),
+    ("landuse", None, "LandUse"),
+    ("boundary", "administrative", "AdministrativeArea"),
+)
+_LABELS = ("name", "label", "title", "volcano name", "admin2name", "admin1name")
+_X, _Y = ("longitude", "lon", "lng", "x"), ("latitude", "lat", "y")
+_NODE = ox.NamedNode
+
+
+def load_file(
+    path: Path, kind: str | None = None, name: str | None = None, graph: str | None = None
+) -> Iterator[ox.Quad]:
+    """Yield the quads of a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        RDF (``.ttl``, ``.nt``, ``.nq``, ``.trig``, ``.rdf``, ``.owl``, ``.jsonld``), GeoJSON or TopoJSON (``.geojson``,
+        ``.json``), a shapefile or GeoPackage, an OpenStreetMap extract (``.osm.pbf``, ``.osm``), or a CSV file with
+        longitude and latitude.
+    kind : str, optional
+        What its features are, such as ``"Hospital"``: they get the type ``feature:Hospital``.
+    name : str, optional
+        Name of the data set in the IRIs of its features; by default the name of the file.
+    graph : str, optional
+        IRI of the named graph that they belong to; by default the default graph.
+
+    Raises
+    ------
+    LoadError
+        If the file cannot be read; the message says where and why.
+    """
+    if not path.is_file():
+        raise LoadError(f"There is no file at {path}.")
+    name = _slug(name or path.name.split(".")[0])
+    where = ox.DefaultGraph() if graph is None else ox.NamedNode(graph)
+    suffix = path.suffix.lower()
+    try:
+        if suffix in _RDF:
+            base = v.FEATURE_BASE + name
+            for quad in ox.parse(path=str(path), format=_RDF[suffix], base_iri=base):
+                yield quad if graph is None else ox.Quad(quad.subject, quad.predicate, quad.object, where)
+            return
+        for subject, predicate, value in _triples(path, suffix, name, kind):
+            yield ox.Quad(subject, predicate, value, where)
+    except (SyntaxError, ValueError, KeyError, OSError, RuntimeError, UnicodeDecodeError) as error:
+        raise LoadError(f"{path} cannot be read: {error}.") from error
+
+
+def _triples(path: Path, suffix: str, name: str, kind: str | None) -> Iterator[tuple[Any, Any, Any]]:
+    if suffix in (".geojson", ".json"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        features = _topojson(document) if document.get("type") == "Topology" else _geojson(document)
+        yield from feature_triples(features, name, kind)
+    elif suffix in _TABLES:
+        yield from feature_triples(_table(path), name, kind)
+    elif suffix in (".pbf", ".osm"):
+        yield from _osm(path)
+    elif suffix == ".csv":
+        import pandas as pd
+
+        yield from feature_triples(frame_features(pd.read_csv(path, encoding_errors="replace")), name, kind)
+    else:
+        known = ", ".join([*_RDF, ".geojson", ".json", *_TABLES, ".osm.pbf", ".csv"])
+        raise LoadError(f"{path} ends in {suffix!r}; expected one of {known}.")
+
+
+Feature = tuple[str | None, Mapping[str, Any], Any]
+"""Identifier, fields and geometry in longitude and latitude of a feature."""
+
+
+def _geojson(document: Mapping[str, Any]) -> Iterator[Feature]:
+    features = document["features"] if document.get("type") == "FeatureCollection" else [document]
+    for feature in features:
+        held = feature.get("geometry")
+        geometry = shapely.geometry.shape(held) if held else None
+        yield feature.get("id"), feature.get("properties") or {}, geometry
+
+
+def _topojson(document: Mapping[str, Any]) -> Iterator[Feature]:
+    """Yield the features of all objects of a TopoJSON topology (TopoJSON 1.0, section 2)."""
+    scale, translate = np.ones(2), np.zeros(2)
+    arcs = [np.array(arc, dtype=np.float64)[:, :2] for arc in document["arcs"]]
+    if "transform" in document:
+        scale, translate = np.array(document["transform"]["scale"]), np.array(document["transform"]["translate"])
+        arcs = [np.cumsum(arc, axis=0) * scale + translate for arc in arcs]
+
+    def line(indices: list[int]) -> list[tuple[float, float]]:
+        points: list[Any] = []
+        for index in indices:
+            arc = arcs[index] if index >= 0 else arcs[~index][::-1]
+            points += arc[1 if points else 0 :].tolist()
+        return points
+
+    def shape(item: Mapping[str, Any]) -> Any:
+        kind, held = item.get("type"), item.get("arcs") or []
+        if kind == "Polygon":
+            return shapely.make_valid(shapely.Polygon(line(held[0]), [line(hole) for hole in held[1:]]))
+        if kind == "MultiPolygon":
+            parts = [shapely.make_valid(shapely.Polygon(line(p[0]), [line(h) for h in p[1:]])) for p in held]
+            return shapely.union_all(parts)
+        if kind == "LineString":
+            return shapely.LineString(line(held))
+        if kind == "MultiLineString":
+            return shapely.MultiLineString([line(part) for part in held])
+        if kind == "Point":
+            return shapely.Point(np.array(item["coordinates"]) * scale + translate)
+        return None
+
+    for title, item in document["objects"].items():
+        members = item["geometries"] if item.get("type") == "GeometryCollection" else [item]
+        for number, member in enumerate(members):
+            identifier = member.get("id")
+            own = f"{title}-{number if identifier is None else identifier}"
+            yield own, member.get("properties") or {}, shape(member)
+
+
+def _table(path: Path) -> Iterator[Feature]:
+    import pyogrio
+    import pyproj
+
+    meta, _, geometries, columns = pyogrio.raw.read(str(path))
+    fields, crs = [str(name) for name in meta["fields"]], meta["crs"]
+    shapes = shapely.from_wkb(geometries)
+    if crs is not None and not pyproj.CRS.from_user_input(crs).is_geographic:
+        there = pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+        shapes = shapely.transform(shapes, lambda p: np.column_stack(there.transform(p[:, 0], p[:, 1])))
+    for number, shape in enumerate(shapes):
+        held = {name: _scalar(column[number]) for name, column in zip(fields, columns, strict=True)}
+        yield str(number), held, shape
+
+
+def frame_features(frame: Any, key: str | None = None) -> Iterator[Feature]:
+    """Yield the rows of a data frame, such as one read from a feature group, as features.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Rows; columns named longitude and latitude (lon, lat, ...) are the place, if there are any.
+    key : str, optional
+        Column that identifies rows; by default their number.
+    """
+    lower = {str(column).lower(): column for column in frame.columns}
+    x = next((lower[name] for name in _X if name in lower), None)
+    y = next((lower[name] for name in _Y if name in lower), None)
+    for number, row in enumerate(frame.to_dict("records")):
+        fields = {str(name): _scalar(value) for name, value in row.items() if name not in (x, y)}
+        point = None
+        if x is not None and y is not None and np.isfinite([float(row[x]), float(row[y])]).all():
+            point = shapely.Point(float(row[x]), float(row[y]))
+        yield str(row[key]) if key else str(number), fields, point
+
+
+def feature_triples(features: Iterable[Feature], name: str, kind: str | None) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield the triples of features.
+
+    Parameters
+    ----------
+    features : iterable of Feature
+        What is described.
+    name : str
+        Name of the data set in IRIs.
+    kind : str or None
+        What they are; ``Feature`` by default.
+    """
+    for number, (identifier, fields, geometry) in enumerate(features):
+        local = _slug(str(identifier)) if identifier not in (None, "") else str(number)
+        iri = f"{v.FEATURE_BASE}{name}/{local}"
+        subject = _NODE(iri)
+        yield subject, _NODE(v.A), _NODE(v.GEO + "Feature")
+        yield subject, _NODE(v.A), _NODE(v.FEATURE + _word(kind or "Feature"))
+        yield subject, _NODE(v.DCTERMS + "isPartOf"), _NODE(v.FEATURE_BASE + name)
+        label = next((fields[f] for f in fields if f.lower() in _LABELS and fields[f] not in (None, "")), None)
+        if label is not None:
+            yield subject, _NODE(v.RDFS + "label"), ox.Literal(str(label))
+        for field, value in fields.items():
+            if value is not None and value != "":
+                yield subject, _NODE(v.FEATURE + _word(field)), _literal(value)
+        if geometry is not None and not geometry.is_empty:
+            yield from _geometry(subject, iri, geometry)
+
+
+def _geometry(subject: Any, iri: str, geometry: Any) -> Iterator[tuple[Any, Any, Any]]:
+    node = _NODE(f"{iri}/geometry")
+    yield subject, _NODE(v.HAS_GEOMETRY), node
+    yield subject, _NODE(v.HAS_DEFAULT_GEOMETRY), node
+    yield node, _NODE(v.AS_WKT), ox.Literal(geometry.wkt, datatype=_NODE(v.WKT_LITERAL))
+
+
+def _osm(path: Path) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield the tagged things of an OpenStreetMap extract."""
+    import osmium
+
+    factory = osmium.geom.WKBFactory()
+    things: Any = osmium.FileProcessor(str(path)).with_areas().with_filter(osmium.filter.EmptyTagFilter())
+    for item in things:
+        tags = {tag.k: tag.v for tag in item.tags}
+        try:
+            if item.is_node():
+                shape, local = shapely.from_wkb(factory.create_point(item)), f"node/{item.id}"
+            elif item.is_way():
+                if item.is_closed() and not {"highway", "railway", "waterway", "barrier"} & set(tags):
+                    continue  # comes again as an area
+                shape, local = shapely.from_wkb(factory.create_linestring(item)), f"way/{item.id}"
+            elif item.is_area():
+                if item.from_way() and {"highway", "railway", "waterway", "barrier"} & set(tags):
+                    continue  # came as a line already
+                shape = shapely.from_wkb(factory.create_multipolygon(item))
+                local = f"{'way' if item.from_way() else 'relation'}/{item.orig_id()}"
+            else:
+                continue
+        except (RuntimeError, osmium.InvalidLocationError):
+            continue  # cut off at the edge of the extract
+        yield from _osm_thing(local, tags, shape)
+
+
+def _osm_thing(local: str, tags: Mapping[str, str], shape: Any) -> Iterator[tuple[Any, Any, Any]]:
+    iri = f"https://www.openstreetmap.org/{local}"
+    subject = _NODE(iri)
+    yield subject, _NODE(v.A), _NODE(v.GEO + "Feature")
+    for key, value, kind in _OSM_KINDS:
+        if key in tags and value in (None, tags[key]):
+            yield subject, _NODE(v.A), _NODE(v.FEATURE + kind)
+    if "name" in tags:
+        yield subject, _NODE(v.RDFS + "label"), ox.Literal(tags["name"])
+    for key, value in tags.items():
+        if re.fullmatch(r"[\w:.-]+", key):
+            yield subject, _NODE(v.OSM_KEY + key), ox.Literal(value)
+    yield from _geometry(subject, iri, shape)
+
+
+def _scalar(value: Any) -> Any:
+    """Return a value of a table as a plain Python one; None for a missing one."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if value is None or value != value else value
+
+
+def _literal(value: Any) -> ox.Literal:
+    if isinstance(value, bool | int | float):
+        return ox.Literal(value)
+    if hasattr(value, "isoformat"):
+        text = value.isoformat()
+        if "T" not in text:
+            return ox.Literal(text, datatype=_NODE(v.XSD + "date"))
+        zone = "" if re.search(r"(Z|[+-]\d\d:\d\d)$", text) else "Z"
+        return ox.Literal(text.replace("+00:00", "Z") + zone, datatype=_NODE(v.XSD + "dateTime"))
+    return ox.Literal(str(value))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._~-]+", "-", text).strip("-") or "x"
+
+
+def _word(text: str) -> str:
+    word = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_") or "field"
+    return word if not word[0].isdigit() else f"f_{word}"

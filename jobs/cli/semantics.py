@@ -1,0 +1,242 @@
+"""``deepcube query`` and ``deepcube semantics ...``: ask cubes and linked data in SPARQL."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from deepcube.semantics import Answer, SemanticCube
+
+_FORMATS = ("table", "json", "xml", "csv", "tsv", "geojson", "ttl", "nt", "rdf", "jsonld")
+_SHOWN_ROWS = 1000
+
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+def told(function: _Function) -> _Function:
+    """Turn what a user can mend in a command into one message and exit status 1."""
+
+    @wraps(function)
+    def command(*arguments: Any, **options: Any) -> None:
+        from deepcube.cubes import CubeError
+        from deepcube.semantics import SemanticsError
+
+        try:
+            function(*arguments, **options)
+        except (SemanticsError, CubeError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return cast(_Function, command)
+
+
+_cubes = click.option("--cube", "cubes", multiple=True, help="A cube to ask: Zarr, NetCDF or GeoTIFF; may be repeated.")
+_mappings = click.option(
+    "--mapping", "mappings", multiple=True, help="Mapping file of the cube at the same place; default CUBE.mapping.ttl."
+)
+_store = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of linked data; see `semantics load`.",
+)
+_data = click.option(
+    "--data", multiple=True, type=click.Path(path_type=Path), help="File of linked data, for now only."
+)
+_timeout = click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=None, help="Seconds it may take."
+)
+_most = click.option(
+    "--max-values", type=click.IntRange(min=1), default=100_000_000, show_default=True, help="Values it may read."
+)
+
+
+@click.command()
+@click.argument("query", required=False)
+@click.option("-f", "--file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="File of the query.")
+@_cubes
+@_mappings
+@_store
+@_data
+@click.option("--explain", is_flag=True, help="Show which chunks would be read and why, and read none.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default=None, help="Default: table, or ttl for triples.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Write the answer to a file.")
+@click.option("--force", is_flag=True, help="Read as many values as it takes.")
+@_most
+@_timeout
+@told
+def query(
+    query: str | None,
+    file: Path | None,
+    cubes: tuple[str, ...],
+    mappings: tuple[str, ...],
+    store: Path | None,
+    data: tuple[Path, ...],
+    explain: bool,
+    form: str | None,
+    output: Path | None,
+    force: bool,
+    max_values: int,
+    timeout: float | None,
+) -> None:
+    """Answer a SPARQL 1.1 QUERY (or one in a file, or from standard input) over cubes and linked data.
+
+    The usual prefixes (sosa, geo, geof, dcube, var, ...) need not be declared.
+    """
+    from deepcube.semantics import Limits
+
+    text = query if query is not None else file.read_text() if file is not None else sys.stdin.read()
+    engine = _engine(cubes, mappings, store, data)
+    answer = engine.query(text, Limits(cells=max_values, seconds=timeout, force=force), explain=explain)
+    if explain:
+        for _ in _drain(answer):
+            pass
+        click.echo(answer.plan.text())
+        return
+    _write(answer, form, output)
+
+
+@click.group()
+def semantics() -> None:
+    """Linked data, mappings and the SPARQL endpoint of cubes."""
+
+
+@semantics.command(name="map")
+@click.argument("cube")
+@told
+def map_cube(cube: str) -> None:
+    """Print the default mapping of CUBE as Turtle, to be edited and saved as CUBE.mapping.ttl."""
+    from deepcube.semantics import CubeSource, write_mapping
+
+    click.echo(write_mapping(CubeSource(cube).mapping), nl=False)
+
+
+@semantics.command(name="index")
+@click.argument("cube")
+@click.option("--mapping", default=None, help="Mapping file; default CUBE.mapping.ttl.")
+@told
+def index_cube(cube: str, mapping: str | None) -> None:
+    """Read CUBE once and keep the least and greatest value of every chunk beside it, so that queries skip chunks."""
+    from rich.progress import Progress
+
+    from deepcube.semantics import CubeSource
+    from deepcube.semantics.statistics import compute_statistics, write_statistics
+
+    source = CubeSource(cube, mapping)
+    with Progress(transient=True) as bars:
+        for variable in source.variables.values():
+            array = variable.array
+            chunks = 1
+            for length, chunk in zip(array.shape, array.chunks, strict=True):
+                chunks *= -(-length // chunk)
+            bar = bars.add_task(variable.name, total=chunks)
+            found = compute_statistics(array, lambda bar=bar: bars.advance(bar))  # type: ignore[misc]
+            path = write_statistics(source.path, variable.grid.name, variable.name, array, found)
+            click.echo(f"{variable.name}: {chunks:,} chunks, {path}")
+
+
+@semantics.command(name="load")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--store", type=click.Path(path_type=Path), required=True, help="Folder of linked data; made if missing.")
+@click.option("--type", "kind", default=None, help="What its features are, such as Hospital.")
+@click.option("--name", default=None, help="Name of the data set in the IRIs of its features; default the file's.")
+@click.option("--graph", default=None, help="IRI of a named graph to load into.")
+@told
+def load(files: tuple[Path, ...], store: Path, kind: str | None, name: str | None, graph: str | None) -> None:
+    """Load FILES of linked data: RDF, GeoJSON, TopoJSON, shapefiles, OpenStreetMap extracts (PBF), CSV with places."""
+    from deepcube.semantics import VectorStore
+    from deepcube.semantics.loading import load_file
+
+    vector = VectorStore(store)
+    for path in files:
+        count = vector.add(load_file(path, kind=kind, name=name, graph=graph))
+        click.echo(f"{path}: {count:,} triples")
+
+
+def _engine(
+    cubes: tuple[str, ...], mappings: tuple[str, ...], store: Path | None, data: tuple[Path, ...]
+) -> SemanticCube:
+    from deepcube.semantics import CubeSource, SemanticCube, VectorStore
+
+    if len(mappings) > len(cubes):
+        raise click.UsageError(f"{len(mappings)} mappings for {len(cubes)} cubes; name the cubes in the same order.")
+    if store is not None and not store.exists():
+        raise click.UsageError(f"There is no linked data at {store}; load some with `deepcube semantics load`.")
+    sources = [CubeSource(cube, mappings[i] if i < len(mappings) else None) for i, cube in enumerate(cubes)]
+    vector = VectorStore(store, read_only=True) if store is not None else VectorStore()
+    if data:
+        from deepcube.semantics.loading import load_file
+
+        vector = vector.copied()
+        for path in data:
+            vector.add(load_file(path))
+    return SemanticCube(sources, vector)
+
+
+def _drain(answer: Answer) -> Iterator[Any]:
+    yield from answer.triples if answer.triples is not None else answer.rows
+
+
+def _write(answer: Answer, form: str | None, output: Path | None) -> None:
+    """Write an answer to the terminal, or whole or not at all to a file."""
+    if output is None:
+        for part in _parts(answer, form, answer.kind == "bindings" and form in (None, "table")):
+            click.echo(part, nl=False)
+        return
+    temporary = output.with_name(f".{output.name}.part")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            for part in _parts(answer, form or output.suffix.lstrip("."), False):
+                file.write(part)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parts(answer: Answer, form: str | None, as_table: bool) -> Iterator[str]:
+    from deepcube.semantics import GRAPH_FORMATS, TABLE_FORMATS, write_triples
+
+    if answer.triples is not None:
+        name = form or "ttl"
+        if name not in GRAPH_FORMATS:
+            raise click.UsageError(f"The answer is triples; {name!r} is no form of them: {', '.join(GRAPH_FORMATS)}.")
+        return write_triples(answer.triples, name)
+    if as_table:
+        return _table(answer)
+    if answer.truth is not None and form in (None, "table"):
+        return iter([f"{str(answer.truth).lower()}\n"])
+    if form not in TABLE_FORMATS:
+        raise click.UsageError(f"The answer is a table; {form!r} is none of its forms: {', '.join(TABLE_FORMATS)}.")
+    return TABLE_FORMATS[form][1](answer)
+
+
+def _table(answer: Answer) -> Iterator[str]:
+    from rich.console import Console
+    from rich.table import Table
+
+    table, count = Table(*answer.variables), 0
+    for row in answer.rows:
+        count += 1
+        if count <= _SHOWN_ROWS:
+            table.add_row(*("" if term is None else _short(term.value) for term in row))
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    yield captured.get()
+    rest = f", {count - _SHOWN_ROWS:,} not shown; use --format csv or --output" if count > _SHOWN_ROWS else ""
+    yield f"{count:,} rows{rest}\n"
+
+
+def _short(text: str) -> str:
+    from deepcube.semantics.vocabulary import PREFIXES
+
+    for prefix, namespace in PREFIXES.items():
+        local = text.removeprefix(namespace)
+        if local != text and local and "/" not in local:
+            return f"{prefix}:{local}"
+    return text if len(text) <= 80 else text[:77] + "..."
