@@ -200,7 +200,7 @@ class Deployer:
     def _restart_deployments(self) -> None:
         """Have the deployments that run take up the new code."""
         for deployment in self._project.get_model_serving().get_deployments():
-            if deployment.environment == self._environments.serving and deployment.is_running():
+            if deployment.predictor.environment == self._environments.serving and deployment.is_running():
                 deployment.stop(await_stopped=_RESTART_SECONDS)
                 deployment.start(await_running=_RESTART_SECONDS)
 

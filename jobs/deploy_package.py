@@ -181,15 +181,16 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
         return stream.read()
 
 
-def direct_requirements(lines: Iterable[str]) -> set[str]:
-    """Return the canonical names that the package needs by itself on a cluster, with all its parts.
+def direct_requirements(lines: Iterable[str]) -> dict[str, set[str]]:
+    """Return what the package needs by itself on a cluster, with all its parts: extras by canonical name.
 
     Parameters
     ----------
     lines : iterable of str
         Its ``Requires-Dist``.
     """
-    extras, seen, names = [_EXTRA, ""], set(), set()
+    extras, seen = [_EXTRA, ""], set()
+    names: dict[str, set[str]] = {}
     requirements = [Requirement(line) for line in lines]
     while extras:
         extra = extras.pop()
@@ -200,18 +201,18 @@ def direct_requirements(lines: Iterable[str]) -> set[str]:
             if canonicalize_name(requirement.name) == NAME:
                 extras += [each for each in requirement.extras if each not in seen]
             else:
-                names.add(str(canonicalize_name(requirement.name)))
+                names.setdefault(str(canonicalize_name(requirement.name)), set()).update(requirement.extras)
     return names
 
 
-def select_locked(lock: str, direct: set[str]) -> str:
+def select_locked(lock: str, direct: Iterable[str]) -> str:
     """Return the part of a lock that some packages need, hashes and all.
 
     Parameters
     ----------
     lock : str
         Written by ``uv pip compile``, which notes below every package which ones need it.
-    direct : set of str
+    direct : iterable of str
         Canonical names of the packages.
     """
     blocks: dict[str, list[str]] = {}
@@ -238,19 +239,23 @@ def select_locked(lock: str, direct: set[str]) -> str:
     return "\n".join(line for name in blocks if name in chosen for line in blocks[name]) + "\n"
 
 
-def _pinned_as_installed(direct: set[str]) -> str:
+def _pinned_as_installed(direct: Mapping[str, set[str]]) -> str:
     """Return pins of what is installed and needed; an installed package comes without its lock."""
-    pins, todo = {}, list(direct)
+    pins: dict[str, str] = {}
+    done: set[tuple[str, str]] = set()
+    todo = [(name, extra) for name, extras in direct.items() for extra in ("", *extras)]
     while todo:
-        name = canonicalize_name(todo.pop())
-        if name in pins:
+        name, extra = todo.pop()
+        if (name, extra) in done:
             continue
+        done.add((name, extra))
         try:
             found = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue
         pins[name] = found.version
         for requirement in map(Requirement, found.requires or []):
-            if requirement.marker is None or requirement.marker.evaluate({**_CLUSTER, "extra": ""}):
-                todo.append(requirement.name)
+            if requirement.marker is None or requirement.marker.evaluate({**_CLUSTER, "extra": extra}):
+                needed = str(canonicalize_name(requirement.name))
+                todo += [(needed, each) for each in ("", *requirement.extras)]
     return "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import deploy_package
+from deepcube.embedded.runtime.cron import parse
+from jobs import deploy_package, usecases
 from jobs.deploy_package import build, checkout, direct_requirements, pack, select_locked
+from jobs.stages import STAGES
 
 INFO = "deepcube-0.1.0.dist-info"
 METADATA = b"Metadata-Version: 2.4\nName: deepcube\nVersion: 0.1.0\nRequires-Dist: click>=8.1\n\nVersion: of the text\n"
@@ -82,7 +84,8 @@ def test_a_checkout_and_an_installation_of_it_give_the_same_wheel(
     assert (again.version, again.wheel) == (package.version, package.wheel)
     pins = dict(line.split("==") for line in again.requirements.splitlines())
     assert pins["hopsworks"] == importlib.metadata.version("hopsworks")
-    assert {"tensorflow-cpu", "xarray"} & set(pins) and "pytest" not in pins
+    assert {"xarray", "confluent-kafka"} <= set(pins), "of hopsworks with its extra python, too"
+    assert "pytest" not in pins
 
 
 def test_of_the_lock_goes_what_the_code_needs_and_no_more() -> None:
@@ -117,10 +120,25 @@ def test_a_lock_is_cut_along_its_notes() -> None:
 def test_extras_lead_to_extras_and_markers_are_a_clusters() -> None:
     lines = [
         "Click>=8",
+        "hopsworks[python]==5.2.1",
         "deepcube[cubes,train]; extra == 'all'",
         "xarray; extra == 'cubes'",
         "tensorflow-cpu; (sys_platform == 'linux' and platform_machine == 'x86_64') and extra == 'train'",
         "pytest; extra == 'dev'",
         "pywin32; sys_platform == 'win32'",
     ]
-    assert direct_requirements(lines) == {"click", "xarray", "tensorflow-cpu"}
+    assert direct_requirements(lines) == {
+        "click": set(),
+        "hopsworks": {"python"},
+        "xarray": set(),
+        "tensorflow-cpu": set(),
+    }
+
+
+def test_schedules_of_use_cases_can_be_kept() -> None:
+    declared = {name: usecases.load(name).schedule for name in usecases.names()}
+    assert declared["drought"]
+    for schedule in declared.values():
+        assert set(schedule) <= set(STAGES)
+        for expression in schedule.values():
+            parse(expression)
