@@ -15,6 +15,9 @@ MODULES = {
     "drought": "deepcube.cubes.simulate.drought",
     "firecube": "deepcube.cubes.simulate.firecube",
     "interferograms": "deepcube.cubes.simulate.interferograms",
+    "scatterers": "deepcube.cubes.simulate.scatterers",
+    "displacement": "deepcube.cubes.simulate.displacement",
+    "tourism": "deepcube.cubes.simulate.tourism",
 }
 """Module of each simulator, which holds it under the name ``SIMULATOR``."""
 
