@@ -72,7 +72,7 @@ def deepcube(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
         text=True,
         env={**inherited, "PYTHONPATH": str(folder), **environment},
         cwd=folder,
-        timeout=500,
+        timeout=1500,
     )
 
 
@@ -148,6 +148,7 @@ def test_jobs_are_in_the_environment_and_on_their_schedules(project: Any, deploy
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_deployed_use_case_runs_on_the_remote(
     clean: Path, embedded: Running, project: Any, deployed: dict[str, Any], tmp_path: Path
 ) -> None:
