@@ -1,27 +1,67 @@
 """Explain predictions, and say how far to trust the explanation.
 
-An explanation is one ``xarray.Dataset`` whatever the method: the attribution of every input element to every output,
-with the input's own names and units, the baseline it was compared with and what that stands for, and the completeness
-error. Methods come from kept libraries, with their known faults corrected in :mod:`~deepcube.explain.alibi_compat`. May
-import no other part of the project.
+An explanation is one ``xarray.Dataset`` whatever the method and the framework: the attribution of every input element
+to every output, with the input's own dims, names and units, the baseline it was compared with and what that stands for,
+and the scores of its quality. :func:`explain` makes it, :func:`grouped` sums it over variables, lags, patches and
+regions. Methods come from kept libraries, with their known faults corrected in :mod:`~deepcube.explain.alibi_compat`.
+May import no other part of the project; frameworks are imported only by those who use them.
 """
 
+from deepcube.explain.activations import activation_clusters, activation_map, embed
 from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.attribution import as_dict, build_attributions, top_features
-from deepcube.explain.errors import ExplainError, InputError, OutputError
+from deepcube.explain.counterfactuals import counterfactual
+from deepcube.explain.effects import ale, partial_dependence, permutation_importance
+from deepcube.explain.errors import CardError, ExplainError, InputError, MethodError, OptionsError, OutputError
+from deepcube.explain.examples import prototypes, similar, similar_in_feature_group
 from deepcube.explain.figures import attribution_bars
+from deepcube.explain.grouping import group_labels, grouped
+from deepcube.explain.inputs import as_inputs
 from deepcube.explain.integrated_gradients import integrated_gradients
+from deepcube.explain.interface import OTHER_METHODS, explain
+from deepcube.explain.models import ModelAdapter, adapt, randomised
+from deepcube.explain.quality import SCORES, against_truth, agreement, score
+from deepcube.explain.recipes import METHODS, Recipe
+from deepcube.explain.rules import anchors
 from deepcube.explain.traced import TracedModel
 
 __all__ = [
+    "METHODS",
+    "OTHER_METHODS",
+    "SCORES",
+    "CardError",
     "ExplainError",
     "InputError",
+    "MethodError",
+    "ModelAdapter",
+    "OptionsError",
     "OutputError",
+    "Recipe",
     "TracedModel",
+    "activation_clusters",
+    "activation_map",
+    "adapt",
+    "against_truth",
+    "agreement",
+    "ale",
+    "anchors",
     "as_dict",
+    "as_inputs",
     "attribution_bars",
     "build_attributions",
+    "counterfactual",
+    "embed",
+    "explain",
+    "group_labels",
+    "grouped",
     "integrated_gradients",
     "load_alibi",
+    "partial_dependence",
+    "permutation_importance",
+    "prototypes",
+    "randomised",
+    "score",
+    "similar",
+    "similar_in_feature_group",
     "top_features",
 ]

@@ -18,7 +18,7 @@ def build_attributions(
     baseline_meaning: str,
     attributions: FloatArray,
     inputs: xr.DataArray,
-    baseline: xr.DataArray,
+    baseline: xr.DataArray | None,
     predictions: FloatArray,
     base_values: FloatArray,
     outputs: Sequence[str],
@@ -36,8 +36,8 @@ def build_attributions(
         Contribution of every input element to every output.
     inputs : xarray.DataArray, dims (instance, ...)
         What the model was given.
-    baseline : xarray.DataArray, same dims
-        What it was compared with.
+    baseline : xarray.DataArray, same dims, or None
+        What it was compared with, if that is an input.
     predictions, base_values : numpy.ndarray of float, shape (instances, outputs)
         Model output at the inputs and at the baseline.
     outputs : sequence of str
@@ -64,13 +64,14 @@ def build_attributions(
         {
             "attribution": ((instance, "output", *rest), attributions, {**units, "long_name": "attribution"}),
             "input": inputs.reset_coords(drop=True),
-            "baseline": baseline.reset_coords(drop=True),
             "prediction": (per_output, predictions, {**units, "long_name": "model output"}),
             "base_value": (per_output, base_values, {**units, "long_name": "model output at the baseline"}),
             "completeness_error": (per_output, error, {**units, "long_name": "completeness error"}),
         },
         coords=coords,
     )
+    if baseline is not None:
+        data["baseline"] = baseline.reset_coords(drop=True)
     data.attrs.update(method=method, baseline=baseline_meaning)
     return data
 

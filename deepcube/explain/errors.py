@@ -4,7 +4,10 @@
 
     ExplainError (ValueError)
     ├── InputError      inputs, baseline or names that do not fit the model
-    └── OutputError     a model whose output cannot be attributed to its inputs
+    ├── OutputError     a model whose output cannot be attributed to its inputs
+    ├── MethodError     a method that does not exist, or does not fit the model
+    ├── OptionsError    options of a request that make no sense
+    └── CardError       a model card that lacks what it must say
 """
 
 
@@ -18,3 +21,15 @@ class InputError(ExplainError):
 
 class OutputError(ExplainError):
     """The model's output has a shape or a value that cannot be explained."""
+
+
+class MethodError(ExplainError):
+    """There is no such method, or it does not fit the model."""
+
+
+class OptionsError(ExplainError):
+    """The options of a request make no sense."""
+
+
+class CardError(ExplainError):
+    """A model card lacks what it must say."""

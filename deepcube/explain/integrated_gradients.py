@@ -9,6 +9,7 @@ import xarray as xr
 from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.attribution import build_attributions
 from deepcube.explain.errors import InputError, OutputError
+from deepcube.explain.inputs import fit_baseline
 
 STEPS = 50
 """Points of the Gauss-Legendre quadrature along the path; enough for smooth networks of a few layers."""
@@ -66,20 +67,14 @@ def integrated_gradients(
     """
     if steps < 1:
         raise InputError(f"Found steps={steps}; expected at least 1.")
-    baseline = _fit_baseline(inputs, baseline)
+    baseline = fit_baseline(inputs, baseline)
     x, x0 = (np.ascontiguousarray(part.values, dtype=np.float32) for part in (inputs, baseline))
     predictions, base_values = (_outputs(model, part, outputs) for part in (x, x0))
-    load_alibi()
-    from alibi.explainers.integrated_gradients import IntegratedGradients
-
-    explainer = IntegratedGradients(model, method="gausslegendre", n_steps=steps, internal_batch_size=4096)
-    # Attributions of all outputs come from one model by asking for one output at a time.
-    targets: list[int | None] = list(range(len(outputs))) if len(outputs) > 1 else [None]
-    attributions = [np.asarray(explainer.explain(x, baselines=x0, target=t).attributions[0]) for t in targets]
+    attributions = alibi_integrated_gradients(model, x, x0, len(outputs), steps)
     return build_attributions(
         method="integrated_gradients",
         baseline_meaning=baseline_meaning,
-        attributions=np.stack(attributions, axis=1),
+        attributions=attributions,
         inputs=inputs,
         baseline=baseline,
         predictions=predictions,
@@ -89,25 +84,30 @@ def integrated_gradients(
     )
 
 
-def _fit_baseline(inputs: xr.DataArray, baseline: xr.DataArray) -> xr.DataArray:
-    """Return the baseline with the dims, shape and order of the inputs."""
-    if inputs.ndim < 2 or 0 in inputs.shape:
-        raise InputError(f"Found inputs of shape {inputs.shape}; expected (instances, features...), none of them 0.")
-    missing = set(baseline.dims) - set(inputs.dims)
-    sizes = {dim: size for dim, size in baseline.sizes.items() if inputs.sizes.get(dim) != size}
-    if missing or sizes or set(inputs.dims[1:]) - set(baseline.dims):
-        raise InputError(
-            f"Found a baseline of {dict(baseline.sizes)} for inputs of {dict(inputs.sizes)}; "
-            "expected the same dimensions and sizes, with or without the first."
-        )
-    for dim in inputs.dims[1:]:
-        if dim in inputs.indexes and dim in baseline.indexes and not inputs.indexes[dim].equals(baseline.indexes[dim]):
-            raise InputError(f"Found other names, or another order, along {dim!r} in the baseline than in the inputs.")
-    for name, part in (("inputs", inputs), ("baseline", baseline)):
-        if not np.isfinite(part.values).all():
-            raise InputError(f"Found missing or infinite values in the {name}; expected none. Impute and flag them.")
-    names = {dim: inputs.indexes[dim] for dim in inputs.dims if dim in inputs.indexes}
-    return baseline.broadcast_like(inputs).transpose(*inputs.dims).assign_coords(names).assign_attrs(inputs.attrs)
+def alibi_integrated_gradients(model: Any, x: np.ndarray, x0: np.ndarray, outputs: int, steps: int) -> np.ndarray:
+    """Integrate the gradients of a Keras model by alibi.
+
+    Parameters
+    ----------
+    model : keras.Model or TracedModel
+        The model.
+    x, x0 : numpy.ndarray of float32, shape (n, ...)
+        Inputs and their baselines.
+    outputs, steps : int
+        Number of outputs, and points along the path.
+
+    Returns
+    -------
+    numpy.ndarray of float, shape (n, outputs, ...)
+        Attributions.
+    """
+    load_alibi()
+    from alibi.explainers.integrated_gradients import IntegratedGradients
+
+    explainer = IntegratedGradients(model, method="gausslegendre", n_steps=steps, internal_batch_size=4096)
+    # Attributions of all outputs come from one model by asking for one output at a time.
+    targets: list[int | None] = list(range(outputs)) if outputs > 1 else [None]
+    return np.stack([np.asarray(explainer.explain(x, baselines=x0, target=t).attributions[0]) for t in targets], axis=1)
 
 
 def _outputs(model: Any, x: np.ndarray, outputs: Sequence[str]) -> np.ndarray:

@@ -20,11 +20,14 @@ class TracedModel:
         The model's symbolic inputs.
     output_shape : tuple
         Shape of the model's output, the number of rows being None.
+    model : keras.Model
+        The model itself.
     """
 
     def __init__(self, model: Any) -> None:
         import tensorflow as tf
 
+        self.model = model
         self.inputs = model.inputs
         self.output_shape = model.output_shape
         self._to_float32 = lambda x: tf.cast(x, tf.float32)  # alibi integrates in double precision

@@ -1,0 +1,175 @@
+"""Counterfactuals: the nearest input that would have been predicted otherwise."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from deepcube.explain.errors import InputError
+from deepcube.explain.inputs import as_inputs, fit_background
+from deepcube.explain.models import Array, ModelAdapter, adapt
+
+
+def counterfactual(
+    model: Any,
+    inputs: Any,
+    *,
+    background: Any,
+    target: tuple[float, float] | int | None = None,
+    output: int = 0,
+    fixed: Sequence[str] = (),
+    outputs: Sequence[str] | None = None,
+    output_units: str = "1",
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find for each input a change of few features, to values that occur, after which the prediction is another.
+
+    From the nearest instances of the background that are predicted as wanted, values are taken over one feature at a
+    time, each time the one that brings the prediction furthest towards the target; then every value that turns out not
+    to be needed is put back. The result therefore holds only values that were observed.
+
+    Parameters
+    ----------
+    model : object
+        Any model that :func:`deepcube.explain.adapt` takes.
+    inputs : as for :func:`deepcube.explain.explain`
+        What is to be predicted otherwise; a table, or series and images, whose elements then are the features.
+    background : as inputs
+        A sample of what occurs.
+    target : tuple of float, or int, optional
+        What to reach: a range ``(low, high)`` of ``output``, open ends being infinite; or the class that scores
+        highest. By default any other class, or of a single output the other side of the background's median.
+    output : int
+        Which output a range is for.
+    fixed : sequence of str
+        Names along the last dimension that must not change.
+    outputs : sequence of str, optional
+        Names of the outputs.
+    output_units : str
+        Unit of the outputs.
+    seed : int
+        Not used: nothing is sampled.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``counterfactual`` and ``change`` of the inputs' dims; ``found`` (instance,), without which both are NaN;
+        ``changed`` (instance,), the number of elements; ``distance`` (instance,), the mean absolute change in standard
+        deviations of the background; ``prediction`` and ``counterfactual_prediction`` (instance, output). The nearest
+        unlike neighbour of Keane and Smyth, 2020, Good Counterfactuals and Where to Find Them, ICCBR, made sparse as in
+        Guidotti, 2024, Counterfactual explanations and how to find them, Data Mining and Knowledge Discovery 38; the
+        distance is that of Wachter, Mittelstadt and Russell, 2018, Harvard Journal of Law and Technology 31, equation
+        4, with the standard deviation for the median absolute one.
+
+    Raises
+    ------
+    InputError
+        If a fixed name does not exist, or nothing in the background is predicted as wanted.
+    """
+    from deepcube.explain.interface import output_names
+
+    array, adapter = as_inputs(inputs), adapt(model)
+    sample = fit_background(array, background)
+    shape = array.shape[1:]
+    x, b = (part.values.reshape(len(part), -1).astype(np.float64) for part in (array, sample))
+    at_sample, at_x = (adapter.predict(part.reshape(-1, *shape)) for part in (b, x))
+    wanted = _Target(target, output, at_sample)
+    movable = _movable(array, fixed)
+    scale = np.where(b.std(axis=0) > 0, b.std(axis=0), 1.0)
+    result = np.full(x.shape, np.nan)
+    for i, row in enumerate(x):
+        goal = wanted.of(at_x[i])
+        fitting = b[goal(at_sample) >= 0]
+        if not len(fitting):
+            raise InputError("Found nothing in the background that is predicted as wanted; expected an example of it.")
+        nearest = fitting[np.argsort((np.abs(fitting - row) / scale)[:, movable].sum(axis=1))[:5]]
+        options = [_sparse(adapter, row, other, movable, goal, shape) for other in nearest]
+        valid = [option for option in options if option is not None]
+        if valid:
+            result[i] = min(valid, key=lambda one: ((one != row).sum(), (np.abs(one - row) / scale).sum()))
+    found = np.isfinite(result).all(axis=1)
+    then = np.full(at_x.shape, np.nan)
+    if found.any():
+        then[found] = adapter.predict(result[found].reshape(-1, *shape))
+    first, units = array.dims[0], {"units": output_units}
+    change = np.where(found[:, None], result - x, np.nan)
+    return xr.Dataset(
+        {
+            "input": array.reset_coords(drop=True),
+            "counterfactual": (array.dims, result.reshape(array.shape), dict(array.attrs)),
+            "change": (array.dims, change.reshape(array.shape), dict(array.attrs)),
+            "found": (first, found),
+            "changed": (first, np.where(found, (change != 0).sum(axis=1), 0)),
+            "distance": (first, (np.abs(change) / scale).mean(axis=1), {"units": "1"}),
+            "prediction": ((first, "output"), at_x, units),
+            "counterfactual_prediction": ((first, "output"), then, units),
+        },
+        coords={**array.coords, "output": output_names(adapter.original, at_x.shape[1], outputs)},
+        attrs={"method": "counterfactual", "target": str(wanted)},
+    )
+
+
+class _Target:
+    """What is to be predicted, as a margin that is not negative where it is."""
+
+    def __init__(self, target: tuple[float, float] | int | None, output: int, at_sample: Array) -> None:
+        self._target, self._output = target, output
+        self._middle = float(np.median(at_sample[:, output]))
+        self._classes = at_sample.shape[1] > 1
+
+    def __str__(self) -> str:
+        if self._target is not None:
+            return str(self._target)
+        return "another class" if self._classes else f"the other side of {self._middle:g}"
+
+    def of(self, prediction: Array) -> Any:
+        if isinstance(self._target, tuple):
+            low, high = self._target
+            return lambda y: np.minimum(y[:, self._output] - low, high - y[:, self._output])
+        if self._target is None and not self._classes:
+            sign = 1.0 if prediction[self._output] < self._middle else -1.0
+            return lambda y: sign * (y[:, self._output] - self._middle)
+        if self._target is None:
+            old = int(prediction.argmax())
+            return lambda y: np.delete(y, old, axis=1).max(axis=1) - y[:, old]
+        new = int(self._target)
+        return lambda y: y[:, new] - np.delete(y, new, axis=1).max(axis=1)
+
+
+def _movable(array: xr.DataArray, fixed: Sequence[str]) -> Array:
+    last = array.dims[-1]
+    known = [str(name) for name in array.indexes[last]] if last in array.indexes else []
+    missing = [name for name in fixed if name not in known]
+    if missing:
+        raise InputError(
+            f"Found no {', '.join(missing)} along {last!r} to keep fixed; expected some of {', '.join(known)}."
+        )
+    free = np.array([name not in fixed for name in known]) if known else np.ones(array.shape[-1], bool)
+    return np.broadcast_to(free, array.shape[1:]).ravel()
+
+
+def _sparse(
+    adapter: ModelAdapter, row: Array, other: Array, movable: Array, goal: Any, shape: tuple[int, ...]
+) -> Array | None:
+    """Take over from another instance as few elements as reach the goal; None if even all do not."""
+
+    def margins(rows: Array) -> Array:
+        return np.asarray(goal(adapter.predict(rows.reshape(-1, *shape))))
+
+    candidates = [int(i) for i in np.flatnonzero(movable & (row != other))]
+    now, taken = row.copy(), []
+    while candidates and margins(now[None])[0] < 0:
+        trials = np.tile(now, (len(candidates), 1))
+        trials[np.arange(len(candidates)), candidates] = other[candidates]
+        best = candidates.pop(int(margins(trials).argmax()))
+        now[best] = other[best]
+        taken.append(best)
+    if margins(now[None])[0] < 0:
+        return None
+    for element in taken[:-1]:
+        without = now.copy()
+        without[element] = row[element]
+        if margins(without[None])[0] >= 0:
+            now = without
+    return now

@@ -1,0 +1,236 @@
+"""Models of every framework behind one pair of functions: what they predict, and how that changes with the input."""
+
+import copy
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepcube.explain.errors import InputError, MethodError, OutputError
+from deepcube.explain.traced import TracedModel
+
+Array = npt.NDArray[Any]
+
+BATCH = 4096
+"""Rows per call of a model, so that many perturbed copies of an input do not exhaust the memory."""
+
+
+@dataclass(frozen=True)
+class ModelAdapter:
+    """A model that can be explained.
+
+    Attributes
+    ----------
+    kind : str
+        ``"keras"``, ``"torch"``, ``"sklearn"`` or ``"function"``.
+    original : object
+        The model as it was given.
+    call : callable
+        From inputs (n, ...) to outputs, (n,) or (n, outputs).
+    differentiate : callable or None
+        ``differentiate(inputs, output)`` is the gradient of one output, shaped as the inputs; None where the model has
+        none.
+    """
+
+    kind: str
+    original: Any
+    call: Callable[[Array], Any]
+    differentiate: Callable[[Array, int], Array] | None = None
+
+    def predict(self, x: Array) -> Array:
+        """Return the model's outputs.
+
+        Parameters
+        ----------
+        x : numpy.ndarray of float, shape (n, ...)
+            Inputs.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, outputs)
+            Outputs; class probabilities of a scikit-learn classifier.
+
+        Raises
+        ------
+        InputError
+            If the model refuses inputs of this shape.
+        OutputError
+            If an output is not a finite number, or a model returns more than a vector per input.
+        """
+        try:
+            parts = [np.asarray(self.call(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise _refused(x, error) from error
+        except Exception as error:
+            if type(error).__module__.startswith("tensorflow"):
+                raise _refused(x, error) from error
+            raise
+        values = np.concatenate(parts).astype(np.float64)
+        values = values[:, None] if values.ndim == 1 else values
+        if values.ndim != 2 or len(values) != len(x):
+            raise OutputError(
+                f"Found a model output of shape {values.shape} for {len(x)} inputs; expected ({len(x)}, outputs). "
+                "Wrap the model in a function that reduces each output to a number."
+            )
+        if not np.isfinite(values).all():
+            raise OutputError(
+                "Found a model output that is not finite; expected numbers. Check the model and its inputs."
+            )
+        return values
+
+    def gradient(self, x: Array, output: int) -> Array:
+        """Return the gradient of one output with respect to every input element, shaped as ``x``.
+
+        Raises
+        ------
+        MethodError
+            If the model has no gradients.
+        """
+        if self.differentiate is None:
+            raise MethodError(
+                f"Found a model of kind {self.kind}, which has no gradients; expected Keras or torch. "
+                "Use kernel_shap, or tree_shap for trees."
+            )
+        parts = [self.differentiate(x[start : start + BATCH], output) for start in range(0, len(x), BATCH)]
+        return np.concatenate(parts)
+
+
+def adapt(model: Any) -> ModelAdapter:
+    """Put a model of any supported framework behind one interface.
+
+    Parameters
+    ----------
+    model : keras.Model, TracedModel, torch.nn.Module, scikit-learn estimator, callable or ModelAdapter
+        The model. A callable maps an array (n, ...) to (n,) or (n, outputs).
+
+    Returns
+    -------
+    ModelAdapter
+        The model behind one interface.
+
+    Raises
+    ------
+    MethodError
+        If it is none of these, or a Keras model that does not run on TensorFlow.
+    """
+    if isinstance(model, ModelAdapter):
+        return model
+    if isinstance(model, TracedModel) or _is_instance(model, "keras", "Model"):
+        return _keras(model)
+    if _is_instance(model, "torch", "nn.Module"):
+        return _torch(model)
+    if _is_instance(model, "sklearn.base", "BaseEstimator"):
+        if hasattr(model, "predict_proba"):
+            return ModelAdapter("sklearn", model, model.predict_proba)
+        if hasattr(model, "predict"):
+            return ModelAdapter("sklearn", model, model.predict)
+    if callable(model):
+        return ModelAdapter("function", model, model)
+    raise MethodError(
+        f"Found a model of type {type(model).__name__}; expected a Keras model, a torch module, a scikit-learn "
+        "estimator that predicts, or a function."
+    )
+
+
+def randomised(model: Any, seed: int = 0) -> ModelAdapter:
+    """Return a copy of a model whose learnt weights are shuffled, each within itself.
+
+    Parameters
+    ----------
+    model : keras.Model, TracedModel or torch.nn.Module
+        The trained model; it stays as it is.
+    seed : int
+        Seed of the shuffling.
+
+    Returns
+    -------
+    ModelAdapter
+        A model of the same architecture that has learnt nothing (the sanity check of Adebayo et al., 2018, Sanity
+        Checks for Saliency Maps, NeurIPS, section 3). What is not trained, for example a normalisation, is kept.
+
+    Raises
+    ------
+    MethodError
+        If the model has no weights that can be shuffled: refit such a model on permuted labels instead, and give it.
+    """
+    adapter, random = adapt(model), np.random.default_rng(seed)
+    if adapter.kind == "keras":
+        import keras
+
+        source = adapter.original.model
+        clone = keras.models.clone_model(source)
+        clone.build(source.input_shape)
+        clone.set_weights(source.get_weights())
+        for weight in clone.trainable_weights:
+            weight.assign(random.permutation(np.ravel(weight.numpy())).reshape(weight.shape))
+        return adapt(clone)
+    if adapter.kind == "torch":
+        import torch
+
+        module = copy.deepcopy(adapter.original)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                shuffled = random.permutation(parameter.detach().cpu().numpy().ravel()).reshape(parameter.shape)
+                parameter.copy_(torch.as_tensor(shuffled))
+        return adapt(module)
+    raise MethodError(
+        f"Found a model of kind {adapter.kind}, whose weights cannot be shuffled; expected Keras or torch. "
+        "Refit it on permuted labels and give that model as `random_model`."
+    )
+
+
+def _keras(model: Any) -> ModelAdapter:
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise MethodError(f"Found Keras on {keras.backend.backend()}; expected TensorFlow for explanations.")
+    import tensorflow as tf
+
+    traced = model if isinstance(model, TracedModel) else TracedModel(model)
+
+    def differentiate(x: Array, output: int) -> Array:
+        point = tf.convert_to_tensor(np.ascontiguousarray(x, np.float32))
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            total = tf.reduce_sum(tf.reshape(traced(point), (len(x), -1))[:, output])
+        gradient = tape.gradient(total, point, unconnected_gradients="zero")
+        return np.asarray(gradient)
+
+    return ModelAdapter("keras", traced, traced, differentiate)
+
+
+def _torch(module: Any) -> ModelAdapter:
+    import torch
+
+    module.eval()
+
+    def tensor(x: Array) -> Any:
+        return torch.as_tensor(np.ascontiguousarray(x, np.float32))
+
+    def call(x: Array) -> Any:
+        with torch.no_grad():
+            return module(tensor(x)).cpu().numpy()
+
+    def differentiate(x: Array, output: int) -> Array:
+        point = tensor(x).requires_grad_(True)
+        total = module(point).reshape(len(x), -1)[:, output].sum()
+        (gradient,) = torch.autograd.grad(total, point)
+        return np.asarray(gradient.cpu().numpy())
+
+    return ModelAdapter("torch", module, call, differentiate)
+
+
+def _is_instance(model: Any, module: str, name: str) -> bool:
+    """Tell whether a model is of a class of a framework, without importing the framework: a model of it already has."""
+    found: Any = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return isinstance(found, type) and isinstance(model, found)
+
+
+def _refused(x: Array, error: Exception) -> InputError:
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return InputError(f"Found inputs of shape {x.shape} that the model refuses: {said}.")
