@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from jobs.cli.errors import PlatformError
+from jobs.cli.publish import publish
 
 _cube = click.argument("cube", type=click.Path(path_type=Path))
 _crs = click.option("--crs", default=None, help="Coordinate reference system, where the file states none: EPSG:32637.")
@@ -39,6 +40,9 @@ def cubes() -> None:
 
     CUBE is a GeoTIFF or a folder of them, NetCDF files, a Zarr store, an eo-learn patch, or a folder that holds one.
     """
+
+
+cubes.add_command(publish)
 
 
 @cubes.command()
