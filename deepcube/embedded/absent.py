@@ -36,6 +36,7 @@ _ROWS = "the broker takes the rows of feature groups only; insert into one, and 
 _GIT = "put the files into the project with DatasetApi.upload"
 _APPS = "run a web application beside the server; it reaches the platform with hopsworks.login()"
 _TRINO = "query feature groups with the client (select, filter, join, read), or open their Delta tables with any engine"
+_ACTIVE = "users are active from the start, get no mail and have no limits; there are set_role and delete_user"
 _CHARTS = "draw what fg.read() returns; the console shows statistics, models and explanations"
 _SOURCES = "bring rows in with fg.insert, or upload files and make an external feature group of them"
 
@@ -59,10 +60,21 @@ ABSENT = (
     _absent("*", _PROJECT + "/git", "GitApi.get_repos and get_repo", _GIT),
     _absent("GET", "/users/git/provider", "GitApi.get_providers and get_provider", _GIT),
     _absent("*", "/users/git/provider", "GitApi.set_provider", _GIT),
+    _absent("PUT", r"/admin/users/\d+/accepted", "UsersApi.activate_user", _ACTIVE),
+    _absent("PUT", r"/admin/users/\d+/rejected", "UsersApi.reject_user", _ACTIVE),
+    _absent("*", r"/admin/users/\d+/pending", "UsersApi.resend_confirmation_email", _ACTIVE),
+    _absent("PUT", r"/admin/users/\d+$", "UsersApi.update_user", _ACTIVE),
     _absent("GET", _PROJECT + "/apps", "AppApi.get_apps and get_app", _APPS),
     _absent("*", _PROJECT + "/apps", "AppApi", _APPS),
     _absent("*", _PROJECT + "/superset", "SupersetApi", _CHARTS),
     _absent("*", _PROJECT + "/trino", "TrinoCatalogApi", _TRINO),
+    _absent("*", "/admin/trino", "TrinoCatalogApi.restart", _TRINO),
+    _absent(
+        "*",
+        _PROJECT + r"/modelregistries/\d+/models/huggingface",
+        "ModelRegistry.hf_download",
+        "fetch the files with huggingface_hub and save them with create_model(...).save(...)",
+    ),
     _absent("POST", _PROJECT + "/charts", "FeatureStore.create_chart", _CHARTS),
     _absent("*", _PROJECT + "/charts", "FeatureStore.get_charts and get_chart", _CHARTS),
     _absent("POST", _PROJECT + "/dashboards", "FeatureStore.create_dashboard", _CHARTS),
@@ -72,6 +84,18 @@ ABSENT = (
     _absent("*", _CONNECTOR + "/data_source/data", "DataSource.get_data", _SOURCES),
     _absent("*", _CONNECTOR + "/data_source/metadata", "DataSource.get_metadata", _SOURCES),
     _absent("*", _CONNECTOR + "/data_source", "DataSource", _SOURCES),
+    _absent(
+        "*",
+        _PROJECT + r"/featurestores/\d+/featuregroups/\d+/datasource/test",
+        "ExternalFeatureGroup.test_data_source_access",
+        "read the group, which says what cannot be read",
+    ),
+    _absent(
+        "*",
+        _PROJECT + r"/featurestores/\d+/trainingdatasets/[^/]+",
+        "TrainingDataset",
+        "Hopsworks replaced it; use the calls of the feature view for its training datasets",
+    ),
     _absent(
         "*",
         _CONNECTOR + "/provenance",

@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from contract_tools import START, all_refused, frame, group_of, refused
 from hopsworks import udf
-from hopsworks_common.client.exceptions import FeatureStoreException
+from hopsworks_common.client.exceptions import FeatureStoreException, RestAPIError
+from hopsworks_common.core.trino_api import TrinoException
 from hsfs.feature import Feature
 from hsfs.storage_connector import HopsFSConnector, S3Connector
 
 pytestmark = pytest.mark.e2e
 
+SUPERSET: dict[str, tuple[Any, ...]] = {
+    "create_chart": ("a", "bar", 1, "{}"),
+    "create_dashboard": ("a",),
+    "create_dataset": (1, "a"),
+    "delete_chart": (1,),
+    "delete_dashboard": (1,),
+    "delete_dataset": (1,),
+    "get_chart": (1,),
+    "get_dashboard": (1,),
+    "get_dataset": (1,),
+    "list_charts": (),
+    "list_dashboards": (),
+    "list_databases": (),
+    "list_datasets": (),
+    "update_chart": (1,),
+    "update_dashboard": (1,),
+    "update_dataset": (1,),
+}
+TRINO: dict[str, tuple[Any, ...]] = {
+    "create_catalog": ("a", "postgresql", {}),
+    "delete_catalog": ("a",),
+    "get_capabilities": (),
+    "get_catalog": ("a",),
+    "get_catalog_template": ("a", 1),
+    "get_catalogs": (),
+    "restart": (),
+    "test_connection": ("a", "postgresql", {}),
+    "update_catalog": ("a", "postgresql", {}),
+}
 ALWAYS = ("2020-01-01", "2100-01-01")
 
 
@@ -158,12 +189,18 @@ def test_transformations_of_a_group_at_hand(store: Any) -> None:
         "demanding",
         version=1,
         primary_key=["cell"],
+        online_enabled=True,
         time_travel_format="DELTA",
         transformation_functions=[sixfold("wet")],
     )
     made.insert(frame())
     assert sorted(made.read()["sixfold"]) == [0.0] * 3 + [6.0] * 3
     assert list(made.execute_odts(frame())["sixfold"]) == [0.0, 6.0] * 3
+    store.create_feature_view("demanding", version=1, query=made.select(["cell", "sixfold"]))
+    view = store.get_feature_view("demanding", 1)
+    assert list(view.execute_odts(frame())["sixfold"]) == [0.0, 6.0] * 3
+    view.init_serving()
+    assert view.compute_on_demand_features([4, None], request_parameters={"wet": 1}) == [4, 6.0]
 
 
 def test_the_store_lists_and_finds(store: Any, group: Any, view: Any) -> None:
@@ -200,9 +237,25 @@ def test_data_sources_lead_to_files_of_the_project(store: Any) -> None:
             "DataSource.get_tables": lambda: made.get_tables("x"),
             "DataSource.get_data": made.get_data,
             "DataSource.get_metadata": made.get_metadata,
+            "DataSource": lambda: made.estimate_ingestion_resources(feature_group_id=1),
         },
         instead,
     )
+    for call in (
+        made.infer_metadata,
+        found.get_databases,
+        lambda: found.get_tables("x"),
+        lambda: found.get_data(made),
+        lambda: found.get_metadata(made),
+        lambda: found.infer_metadata(made),
+    ):
+        with refused("DataSource.get_", instead):
+            call()
+    with pytest.raises(ValueError, match="only supported for CRM"):
+        found.get_data_batch([made])
+    for call in (found.create_trino_catalog, found.get_trino_catalog_template):
+        with refused("TrinoCatalogApi", "Delta tables"):
+            call()
     all_refused(
         {
             "get_feature_groups_provenance": found.get_feature_groups_provenance,
@@ -210,9 +263,12 @@ def test_data_sources_lead_to_files_of_the_project(store: Any) -> None:
         },
         "get_parent_feature_groups",
     )
+    for call in (found.get_feature_groups, found.get_training_datasets):
+        with refused("StorageConnector.get_", "get_parent_feature_groups"):
+            call()
 
 
-def test_what_a_cluster_has_besides_is_refused_by_name(project: Any, store: Any) -> None:
+def test_charts_and_sql_are_refused_by_name(store: Any) -> None:
     all_refused(
         {
             "FeatureStore.create_chart": lambda: store.create_chart("x", "t", "u", None),
@@ -221,20 +277,89 @@ def test_what_a_cluster_has_besides_is_refused_by_name(project: Any, store: Any)
             "FeatureStore.create_dashboard": lambda: store.create_dashboard("x", []),
             "get_dashboards": store.get_dashboards,
             "get_dashboard": lambda: store.get_dashboard(1),
-            "SupersetApi": project.get_superset_api().list_charts,
         },
         "the console shows",
     )
-    all_refused({"TrinoCatalogApi": project.get_trino_catalog_api().get_catalogs}, "Delta tables")
-    with pytest.raises(FeatureStoreException, match="trino service hostname"):
-        project.get_trino_api().get_host()
     with pytest.raises(ValueError, match="not supported"):
         store.sql("SELECT 1")
+
+
+@pytest.mark.parametrize(("name", "arguments"), sorted(SUPERSET.items()))
+def test_superset_is_refused(project: Any, name: str, arguments: tuple[Any, ...]) -> None:
+    with refused("SupersetApi", "the console shows"):
+        getattr(project.get_superset_api(), name)(*arguments)
+
+
+@pytest.mark.parametrize(("name", "arguments"), sorted(TRINO.items()))
+def test_catalogs_of_trino_are_refused(project: Any, name: str, arguments: tuple[Any, ...]) -> None:
+    with refused("TrinoCatalogApi", "Delta tables"):
+        getattr(project.get_trino_catalog_api(), name)(*arguments)
+
+
+def test_trino_itself_is_not_there(project: Any) -> None:
+    api = project.get_trino_api()
+    for call in (api.get_host, api.get_basic_auth):
+        with pytest.raises((FeatureStoreException, TrinoException), match="could not"):
+            call()
+    for call in (api.connect, api.create_engine):
+        with pytest.raises((FeatureStoreException, ModuleNotFoundError), match=r"trino"):
+            call()
+
+
+def test_training_datasets_without_a_view_are_refused(store: Any, group: Any) -> None:
     old = store.create_training_dataset("old", version=1, data_format="parquet")
+    rows = group.select_all()
     with refused("create_training_dataset", "feature_view.create_training_data()"):
-        old.save(store.get_feature_group("contract", 1).select_all())
+        old.save(rows)
+    for call in (
+        lambda: old.insert(rows, True),
+        old.delete,
+        old.get_query,
+        old.update_statistics_config,
+        lambda: old.add_tag("a", 1),
+        lambda: old.get_tag("a"),
+        old.get_tags,
+        lambda: old.delete_tag("a"),
+    ):
+        with refused("TrainingDataset", "the feature view"):
+            call()
+    for call in (old.read, lambda: old.show(1)):
+        with pytest.raises(RestAPIError, match="no such file"):
+            call()
+    for call in (
+        old.init_prepared_statement,
+        lambda: old.get_serving_vector({"cell": 1}),
+        lambda: old.get_serving_vectors({"cell": [1]}),
+    ):
+        with pytest.raises(AttributeError):
+            call()
+    assert old.compute_statistics() is None
     assert store.get_training_datasets("old") == []
     assert store.get_training_dataset("old") is None
+
+
+def test_files_are_read_by_the_older_names_of_external_groups(project: Any, store: Any, tmp_path: Path) -> None:
+    (tmp_path / "old.csv").write_text("cell,rain\n1,2.5\n")
+    project.get_dataset_api().upload(str(tmp_path / "old.csv"), "Resources")
+    connector = HopsFSConnector(None, "files", store.id, hopsfs_path="Resources").save()
+    made = store.create_on_demand_feature_group(
+        "old_name", version=1, storage_connector=connector, data_format="csv", path="old.csv", primary_key=["cell"],
+        features=[Feature("cell", "bigint"), Feature("rain", "double")],
+    )  # fmt: skip
+    made.save()
+    found = store.get_on_demand_feature_group("old_name", 1)
+    assert found.read()["rain"].tolist() == [2.5]
+    assert [group.name for group in store.get_on_demand_feature_groups("old_name")] == ["old_name"]
+    assert [group.name for group in store.get_external_feature_groups("old_name")] == ["old_name"]
+    with refused("ExternalFeatureGroup.test_data_source_access", "read the group"):
+        found.test_data_source_access()
+    with pytest.raises(FeatureStoreException, match="Online storage is not enabled"):
+        found.insert(frame())
+
+
+def test_what_needs_spark_is_refused_by_the_client(group: Any) -> None:
+    with pytest.raises(AttributeError):
+        group.prepare_spark_location()
 
 
 def test_the_schema_of_a_training_dataset(view: Any) -> None:
@@ -263,8 +388,9 @@ async def _vectors(view: Any) -> Any:
 
 def test_a_view_with_a_transformation(store: Any, group: Any) -> None:
     view = store.create_feature_view(
-        "halving", version=1, query=group.select(["cell", "rain"]), transformation_functions=[halved("rain")]
-    )
+        "halving", version=1, query=group.select(["cell", "rain", "wet"]), inference_helper_columns=["wet"],
+        transformation_functions=[halved("rain")],
+    )  # fmt: skip
     view.init_batch_scoring()
     assert sorted(view.get_batch_data()["halved_rain_"])[-1] == 59 / 4
     assert view.get_root_fg().name == "contract"
@@ -273,6 +399,8 @@ def test_a_view_with_a_transformation(store: Any, group: Any) -> None:
     assert list(view.execute_mdts(frame(3))["halved_rain_"]) == [0.0, 0.25, 0.5]
     view.init_serving()
     one, more = asyncio.run(_vectors(view))
+    helpers = view.get_inference_helpers([{"cell": 4}, {"cell": 5}], return_type="dict")
+    assert helpers == [{"wet": 0}, {"wet": 1}]
     assert one == [3, 1.5, 0.75]
     assert more == [[4, 2.0, 1.0], [5, 2.5, 1.25]]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
-from deepcube.embedded.errors import bad_request, not_found
+from deepcube.embedded.errors import bad_request, not_found, unsupported
 from deepcube.embedded.platform import Platform, Project
 
 ENVIRONMENT = "python_environment"
@@ -36,6 +36,7 @@ BASES = {
     "spark-feature-pipeline": "feature pipelines with Spark, in local mode",
     "minimal-inference-pipeline": "predictors without further libraries",
 }
+_AGENTS = "python-agent-pipeline"  # the client starts from it when it deploys an agent
 
 # Where the server finds its own modules is no business of an environment that has modules of its own.
 _LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "__PYVENV_LAUNCHER__")
@@ -76,9 +77,11 @@ def find_environment(platform: Platform, project: Project, name: str) -> Entity 
     Raises
     ------
     ApiError
-        404 with code 300000 if there is none of the name.
+        404 with code 300000 if there is none of the name, 501 for the one of agents.
     """
     entity = platform.catalog.first(project.id, ENVIRONMENT, name=name)
+    if entity is None and name == _AGENTS:
+        raise unsupported("ModelServing.deploy_agent", "deploy a script that defines `class Predict` with Model.deploy")
     if entity is None and name not in BASES:
         raise not_found(f"no environment named {name!r}; there are {_known(platform, project)}", ENVIRONMENT_NOT_FOUND)
     return entity

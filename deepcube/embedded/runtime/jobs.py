@@ -188,7 +188,8 @@ def _type_of(config: dict[str, Any], path: str) -> str:
     if kind == "sparkJobConfiguration":
         return "PYSPARK" if path.endswith((".py", ".ipynb")) or path.startswith("builtin:") else "SPARK"
     by_kind = {"pythonJobConfiguration": "PYTHON", "dockerJobConfiguration": "DOCKER"}
-    by_kind |= {"agentJobConfiguration": "AGENT", "ingestionJobConfiguration": "INGESTION"}
+    by_kind |= {"agentJobConfiguration": "AGENT", "pythonAppJobConfiguration": "PYTHON_APP"}
+    by_kind |= {"ingestionJobConfiguration": "INGESTION"}
     job_type = by_kind.get(str(kind)) or config.get("jobType")
     if job_type is None:
         raise bad_request(f"unknown kind of job configuration {kind!r}; start from JobApi.get_configuration")
