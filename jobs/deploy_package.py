@@ -25,6 +25,7 @@ import jobs
 
 NAME = "deepcube"
 _EXTRA = "all"
+_LOCK = ".dist-info/extra_metadata/requirements.lock"  # in the wheel; see pyproject.toml
 _EPOCH = (2020, 2, 2, 0, 0, 0)
 # Written by installers, and of no meaning elsewhere.
 _LOCAL_FILES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json", "uv_build.json")
@@ -77,12 +78,11 @@ def build() -> Package:
     root = checkout()
     files = _installed_files() if root is None else _built_files(root)
     version, wheel = pack(files)
-    metadata = next(content for name, content in files.items() if name.endswith(".dist-info/METADATA"))
+    metadata, lock = (
+        next(content for name, content in files.items() if name.endswith(end)) for end in (".dist-info/METADATA", _LOCK)
+    )
     direct = direct_requirements(HeaderParser().parsestr(metadata.decode()).get_all("Requires-Dist") or [])
-    lock = root / "requirements.lock" if root is not None else None
-    if lock is not None and lock.is_file():
-        return Package(version, wheel, select_locked(lock.read_text(encoding="utf-8"), direct))
-    return Package(version, wheel, _pinned_as_installed(direct))
+    return Package(version, wheel, select_locked(lock.decode(), direct))
 
 
 def checkout() -> Path | None:
@@ -237,25 +237,3 @@ def select_locked(lock: str, direct: Iterable[str]) -> str:
             chosen.add(name)
             todo += needs.get(name, set())
     return "\n".join(line for name in blocks if name in chosen for line in blocks[name]) + "\n"
-
-
-def _pinned_as_installed(direct: Mapping[str, set[str]]) -> str:
-    """Return pins of what is installed and needed; an installed package comes without its lock."""
-    pins: dict[str, str] = {}
-    done: set[tuple[str, str]] = set()
-    todo = [(name, extra) for name, extras in direct.items() for extra in ("", *extras)]
-    while todo:
-        name, extra = todo.pop()
-        if (name, extra) in done:
-            continue
-        done.add((name, extra))
-        try:
-            found = importlib.metadata.distribution(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        pins[name] = found.version
-        for requirement in map(Requirement, found.requires or []):
-            if requirement.marker is None or requirement.marker.evaluate({**_CLUSTER, "extra": extra}):
-                needed = str(canonicalize_name(requirement.name))
-                todo += [(needed, each) for each in ("", *requirement.extras)]
-    return "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
