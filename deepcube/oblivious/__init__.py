@@ -15,29 +15,49 @@ from typing import TYPE_CHECKING, Any
 
 from deepcube.oblivious.errors import (
     ArtifactError,
+    ChannelError,
+    CheckpointError,
+    DivergedError,
     ExperimentConfigError,
     InstanceError,
     ObliviousError,
+    RecordError,
     ScoreError,
     TrackingError,
     TrainFunctionError,
     TrainResultError,
+    WorkerError,
 )
 
 if TYPE_CHECKING:
+    from deepcube.oblivious.ablation import AblationConfig
     from deepcube.oblivious.artifact import MODEL_FILE, Signature, load_artifact, save_artifact
+    from deepcube.oblivious.distributed import DistributedConfig
     from deepcube.oblivious.driver import Driver, ObliviousConfig, drives
-    from deepcube.oblivious.figures import learning_curve, score_bars
+    from deepcube.oblivious.figures import learning_curve, parallel_coordinates, score_bars
+    from deepcube.oblivious.launchers import Launcher, LocalLauncher
     from deepcube.oblivious.record import RunRecord, working_folder
     from deepcube.oblivious.registry import register_model, upload_files
     from deepcube.oblivious.reporter import Reporter, Step
     from deepcube.oblivious.scores import Score, score, score_table, spread
+    from deepcube.oblivious.search import SearchConfig, TrialsConfig
     from deepcube.oblivious.single import SingleRunConfig
+    from deepcube.oblivious.strategies import Strategy
     from deepcube.oblivious.tracking import MlflowTracker, Tracker
+    from deepcube.oblivious.trials import Outcome
 
 # Loaded on first use: a worker process that only needs the reporter must not pay for Maggy's import of TensorFlow.
 _HOMES = {
+    "AblationConfig": "ablation",
+    "DistributedConfig": "distributed",
+    "TrialsConfig": "search",
     "Driver": "driver",
+    "Launcher": "launchers",
+    "LocalLauncher": "launchers",
+    "Outcome": "trials",
+    "SearchConfig": "search",
+    "Strategy": "strategies",
+    "parallel_coordinates": "figures",
     "MODEL_FILE": "artifact",
     "MlflowTracker": "tracking",
     "ObliviousConfig": "driver",
@@ -63,27 +83,41 @@ _HOMES = {
 
 __all__ = [
     "MODEL_FILE",
+    "AblationConfig",
     "ArtifactError",
+    "ChannelError",
+    "CheckpointError",
+    "DistributedConfig",
+    "DivergedError",
     "Driver",
     "ExperimentConfigError",
     "InstanceError",
+    "Launcher",
+    "LocalLauncher",
     "MlflowTracker",
     "ObliviousConfig",
     "ObliviousError",
+    "Outcome",
+    "RecordError",
     "Reporter",
     "RunRecord",
     "Score",
     "ScoreError",
+    "SearchConfig",
     "Signature",
     "SingleRunConfig",
     "Step",
+    "Strategy",
     "Tracker",
     "TrackingError",
     "TrainFunctionError",
     "TrainResultError",
+    "TrialsConfig",
+    "WorkerError",
     "drives",
     "learning_curve",
     "load_artifact",
+    "parallel_coordinates",
     "register_model",
     "save_artifact",
     "score",

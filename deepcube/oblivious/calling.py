@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from deepcube.oblivious.errors import TrainFunctionError, TrainResultError
+from deepcube.oblivious.errors import DivergedError, TrainFunctionError, TrainResultError
 
 TrainFn = Callable[..., Any]
 """A training function: takes some of the offered arguments by name, returns a number or a dictionary of numbers."""
@@ -180,7 +180,7 @@ def finite(value: Any, where: str) -> float:
         )
     number = as_float(value)
     if not math.isfinite(number):
-        raise TrainResultError(
+        raise DivergedError(
             f"Found {number} {where} by the training function; expected a finite number. The training has probably "
             "diverged: lower the learning rate, or check the inputs for missing values."
         )

@@ -83,7 +83,7 @@ class RunRecord:
         path = Path(self.directory) / "record.json"
         partial = path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1, default=_jsonable)
+            json.dump(asdict(self), file, indent=1, default=jsonable)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -127,7 +127,8 @@ def _environment() -> dict[str, str]:
     return versions
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
+    """Return a value that JSON has, for one that it lacks: NumPy's as Python's, anything else as its description."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

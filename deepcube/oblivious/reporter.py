@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from maggy.core.exceptions import BroadcastStepTypeError, BroadcastStepValueError, EarlyStopException
@@ -44,6 +45,10 @@ class Reporter:
         Who learns of each step: a progress display, a tracker, a driver that may stop the trial.
     rank : int
         Rank of this process among those that train the same model; only rank 0 prints.
+    reduce : callable, optional
+        Turns this rank's value of a metric into the mean over all ranks.
+    checkpoints : Checkpoints, optional
+        How the ranks save and restore their common state.
 
     Attributes
     ----------
@@ -53,11 +58,20 @@ class Reporter:
         All steps so far.
     """
 
-    def __init__(self, directory: Path, observers: Sequence[Observer] = (), rank: int = 0) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        observers: Sequence[Observer] = (),
+        rank: int = 0,
+        reduce: Callable[[float], float] | None = None,
+        checkpoints: Any = None,
+    ) -> None:
         self.directory = directory
         self.history: list[Step] = []
         self.rank = rank
         self._observers = tuple(observers)
+        self._reduce = reduce or (lambda value: value)
+        self._checkpoints = checkpoints
 
     @property
     def metric(self) -> float | None:
@@ -96,11 +110,50 @@ class Reporter:
         if number < self.step:
             raise BroadcastStepValueError(metric, step, self.step)
         values = {name: finite(value, f"broadcast as {name!r}") for name, value in (metrics or {}).items()}
-        report = Step(int(number), finite(metric, f"broadcast at step {int(number)}"), values)
-        self.history.append(report)
-        stops = [observer(report) for observer in self._observers]
-        if any(stops):
+        value = finite(metric, f"broadcast at step {int(number)}")
+        report = Step(int(number), self._reduce(value), {name: self._reduce(one) for name, one in values.items()})
+        if self.take(report):
             raise EarlyStopException(report.metric)
+
+    def take(self, step: Step) -> bool:
+        """Keep a step, tell the observers, and return whether one of them wants the training to end."""
+        self.history.append(step)
+        stops = [observer(step) for observer in self._observers]  # every observer hears of it
+        return any(stops)
+
+    def save(self, step: int, **objects: Any) -> None:
+        """Keep the state of a training, so that it can go on after a failure; call it in every rank.
+
+        Parameters
+        ----------
+        step : int
+            The step, for example the epoch, that has just ended.
+        objects
+            By name: Keras models, or torch modules and optimizers.
+
+        Raises
+        ------
+        CheckpointError
+            If an object has no state that can be kept.
+        """
+        self._keeper().save(step, objects)
+
+    def restore(self, **objects: Any) -> int:
+        """Bring back the state that :meth:`save` kept last, into objects of the same names; call it in every rank.
+
+        Returns
+        -------
+        int
+            The step to go on with: the one after the kept one, or 0 if nothing was kept.
+        """
+        return int(self._keeper().restore(objects))
+
+    def _keeper(self) -> Any:
+        if self._checkpoints is None:
+            from deepcube.oblivious.checkpoints import Checkpoints
+
+            self._checkpoints = Checkpoints(self.directory, self.rank)
+        return self._checkpoints
 
     def log(self, log_msg: str, jupyter: bool = False) -> None:
         """Print a line and append it to ``log.txt`` in the run's folder.

@@ -1,14 +1,12 @@
 """The simplest mode: one run, in this process."""
 
-import random
-import sys
-
-import numpy as np
 from maggy.core.exceptions import EarlyStopException
 
 from deepcube.oblivious.calling import TrainFn, TrainResult, call_train_fn, read_result
 from deepcube.oblivious.driver import Driver, ObliviousConfig, drives
 from deepcube.oblivious.record import RunRecord
+from deepcube.oblivious.seeding import seed_everything
+from deepcube.oblivious.worker import offered
 
 
 class SingleRunConfig(ObliviousConfig):
@@ -28,35 +26,11 @@ class SingleRunDriver(Driver):
         """
         seed_everything(self.config.seed)
         reporter = self.reporter(record)
-        offered = {
-            "hparams": dict(self.config.hparams),
-            "model": self.config.model,
-            "module": self.config.model,
-            "dataset": self.config.dataset,
-            "reporter": reporter,
-            "seed": self.config.seed,
-        }
+        parts = {"model": self.config.model, "dataset": self.config.dataset}
+        arguments = offered(parts, self.config.hparams, reporter, self.config.seed)
         try:
-            returned = call_train_fn(train_fn, offered)
+            returned = call_train_fn(train_fn, arguments)
         except EarlyStopException as stop:
             record.state = "EARLY_STOPPED"
             returned = stop.metric
         return read_result(returned, self.config.optimization_key)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, NumPy and those deep-learning frameworks that are already imported.
-
-    Parameters
-    ----------
-    seed : int
-        Whole number from 0 to 2**32 - 1.
-    """
-    random.seed(seed)
-    np.random.seed(seed)  # frameworks and user code draw from the global generator
-    if "keras" in sys.modules:
-        import keras
-
-        keras.utils.set_random_seed(seed)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)

@@ -4,13 +4,17 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from deepcube.oblivious.errors import TrackingError
 from deepcube.oblivious.reporter import Step
 
+if TYPE_CHECKING:
+    from deepcube.oblivious.trials import Outcome
+
 _STATUS = {"FINISHED": "FINISHED", "EARLY_STOPPED": "FINISHED", "FAILED": "FAILED", "KILLED": "KILLED"}
 _BATCH = 50
+_LARGEST_BATCH = 900
 _LONGEST_PARAM = 6000
 
 
@@ -23,6 +27,10 @@ class Tracker(Protocol):
 
     def log_step(self, step: Step, metric_name: str) -> None:
         """Take one reported step."""
+        ...
+
+    def log_trial(self, name: str, outcome: "Outcome", metric_name: str) -> None:
+        """Take a finished trial of the run, with its steps."""
         ...
 
     def finish(self, state: str, metrics: Mapping[str, float]) -> None:
@@ -126,6 +134,31 @@ class MlflowTracker:
         self._pending += [Metric(name, value, now, step.step) for name, value in values.items()]
         if len(self._pending) >= _BATCH:
             self._flush()
+
+    def log_trial(self, name: str, outcome: "Outcome", metric_name: str) -> None:
+        """Log a trial as a nested run of the current one.
+
+        Parameters
+        ----------
+        name : str
+            Name of the run.
+        outcome : Outcome
+            How the trial ended.
+        metric_name : str
+            Name of the watched metric.
+        """
+        from mlflow.entities import Metric, Param
+
+        tags = {**self.tags, "mlflow.parentRunId": _started(self._current)}
+        run_id = self._client.create_run(self._experiment_id, tags=tags, run_name=name).info.run_id
+        now = int(time.time() * 1000)
+        steps = [Metric(metric_name, value, now, int(step)) for step, value in outcome.history]
+        finals = [Metric(f"final_{key}", value, now, 0) for key, value in outcome.metrics.items()]
+        params = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in outcome.hparams.items()]
+        self._client.log_batch(run_id, params=params)
+        for start in range(0, len(steps + finals), _LARGEST_BATCH):
+            self._client.log_batch(run_id, metrics=(steps + finals)[start : start + _LARGEST_BATCH])
+        self._client.set_terminated(run_id, "FINISHED" if outcome.error is None else "FAILED")
 
     def finish(self, state: str, metrics: Mapping[str, float]) -> None:
         """End the run.

@@ -1,0 +1,268 @@
+"""Workers started by torchrun, by Spark in barrier mode, and by Ray."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepcube.oblivious.errors import WorkerError
+from deepcube.oblivious.launchers import (
+    Fleet,
+    Launcher,
+    describe_exit,
+    end_process,
+    log_file,
+    signal_group,
+    tail,
+    worker_command,
+)
+from deepcube.oblivious.shipping import Job
+
+
+class TorchrunLauncher(Launcher):
+    """``torchrun`` on this machine: one agent that starts all ranks, and ends them if one dies."""
+
+    name = "torchrun"
+
+    def start(self, job: Job, count: int, folder: Path) -> Fleet:
+        """Start the agent."""
+        require("torch", self.name)
+        written = job.write(folder / "job")
+        agent = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", "-m"]
+        with log_file(folder, 0).open("ab") as log:
+            process = subprocess.Popen(
+                [*agent, *worker_command(written, None)[2:]],
+                env={**os.environ, **job.environment, "PYTHONPATH": python_path()},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return _AgentFleet(process, count, folder)
+
+
+class _AgentFleet(Fleet):
+    """Workers that live and die with one process."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", count: int, folder: Path) -> None:
+        self._process, self._count, self._folder = process, count, folder
+
+    def dead(self) -> dict[int, str]:
+        status = self._process.poll()
+        if status is None:
+            return {}
+        return dict.fromkeys(range(self._count), describe_exit(status) + tail(log_file(self._folder, 0)))
+
+    def stop(self) -> None:
+        signal_group(self._process, signal.SIGTERM)
+        end_process(self._process, patience=5.0)
+
+
+class _ThreadFleet(Fleet):
+    """Workers that an engine runs as the tasks of one call, made in a thread of its own."""
+
+    def __init__(self, run: Any, cancel: Any, count: int) -> None:
+        self._count, self._cancel = count, cancel
+        self._end: str | None = None
+
+        def call() -> None:
+            try:
+                run()
+                self._end = "ended"
+            except Exception as error:
+                self._end = f"ended: {error}"
+
+        self._thread = threading.Thread(target=call, name="launcher", daemon=True)
+        self._thread.start()
+
+    def dead(self) -> dict[int, str]:
+        return {} if self._end is None else dict.fromkeys(range(self._count), self._end)
+
+    def stop(self) -> None:
+        deadline = time.monotonic() + 3.0
+        while self._end is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if self._end is None:
+            self._cancel()
+        self._thread.join(timeout=10)
+
+
+class SparkLauncher(Launcher):
+    """The tasks of one barrier stage of Spark, each of which starts a worker beside its executor.
+
+    Parameters
+    ----------
+    session : pyspark.sql.SparkSession, optional
+        The session to run on, for example that of a PYSPARK job; by default a local one with as many cores as workers.
+    """
+
+    name = "spark"
+
+    def __init__(self, session: Any = None) -> None:
+        self.session = session
+
+    def start(self, job: Job, count: int, folder: Path) -> Fleet:
+        """Start the barrier stage."""
+        require("pyspark", self.name)
+        session = self.session or _local_session(count)
+        context = session.sparkContext
+        parts = job_parts(job)
+        group = f"deepcube-{folder.name}"
+
+        def run() -> None:
+            context.setJobGroup(group, "deepcube.oblivious", interruptOnCancel=True)
+            rdd = context.parallelize(range(count), count).barrier()
+            rdd.mapPartitions(_SparkTask(parts)).collect()
+
+        return _ThreadFleet(run, lambda: context.cancelJobGroup(group), count)
+
+
+class _SparkTask:
+    """Runs in an executor; Spark ships it in its own closure."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self.parts = parts
+
+    def __call__(self, rows: Any) -> Any:
+        from pyspark import BarrierTaskContext
+
+        context: Any = BarrierTaskContext.get()
+        rank = context.partitionId()
+        host = context.getTaskInfos()[rank].address.split(":")[0]
+        run_beside(self.parts, rank, "127.0.0.1" if host in ("", "localhost") else host)
+        return iter([rank])
+
+
+class RayLauncher(Launcher):
+    """Ray tasks, each of which starts a worker beside its Ray worker.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a Ray cluster; by default a new one on this machine, which ends with the experiment.
+    """
+
+    name = "ray"
+
+    def __init__(self, address: str | None = None) -> None:
+        self.address = address
+
+    def start(self, job: Job, count: int, folder: Path) -> Fleet:
+        """Start the tasks."""
+        require("ray", self.name)
+        import ray
+
+        own = not ray.is_initialized()
+        if own:
+            ray.init(
+                address=self.address,
+                num_cpus=None if self.address else count,
+                include_dashboard=False,
+                configure_logging=False,
+                log_to_driver=False,
+            )
+        task = ray.remote(num_cpus=1, max_retries=0)(run_beside)
+        parts = job_parts(job)
+        tasks = [task.remote(parts, rank, None) for rank in range(count)]
+
+        def cancel() -> None:
+            for each in tasks:
+                ray.cancel(each, force=True)
+            if own:
+                ray.shutdown()
+
+        return _ThreadFleet(lambda: ray.get(tasks), cancel, count)
+
+
+def job_parts(job: Job) -> dict[str, Any]:
+    """Return a job as plain values, to travel in an engine's own closure."""
+    return {
+        "payload": job.payload,
+        "host": job.host,
+        "port": job.port,
+        "secret": job.secret,
+        "environment": dict(job.environment),
+        "path": python_path(),
+    }
+
+
+def run_beside(parts: Mapping[str, Any], rank: int, host: str | None) -> int:
+    """Run a worker as a process of its own and wait for it.
+
+    Parameters
+    ----------
+    parts : mapping of str to Any
+        As :func:`job_parts` gives.
+    rank : int
+        Number of the worker.
+    host : str, optional
+        Address of this machine as the others see it.
+
+    Raises
+    ------
+    RuntimeError
+        If the worker ended with another status than 0; with what it printed last.
+    """
+    job = Job(parts["payload"], parts["host"], parts["port"], parts["secret"])
+    environment = {**os.environ, **parts["environment"], "PYTHONPATH": parts["path"], "RANK": str(rank)}
+    if host:
+        environment["DEEPCUBE_WORKER_HOST"] = host
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = job.write(Path(scratch) / "job")
+        log = log_file(Path(scratch), rank)
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                worker_command(folder, rank),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            try:
+                status = process.wait()
+            finally:
+                if process.poll() is None:
+                    process.kill()
+        if status:
+            raise RuntimeError(f"worker {rank} {describe_exit(status)}{tail(log)}")
+    return rank
+
+
+def python_path() -> str:
+    """Return where this process finds modules, for the environment of another one."""
+    return os.pathsep.join(path for path in sys.path if path)
+
+
+def require(package: str, launcher: str) -> None:
+    """Check that a package is installed.
+
+    Raises
+    ------
+    WorkerError
+        If it is not.
+    """
+    if importlib.util.find_spec(package) is None:
+        raise WorkerError(
+            f"Found no {package}, which launcher {launcher!r} needs; install it (`pip install {package}`)."
+        )
+
+
+def _local_session(count: int) -> Any:
+    from pyspark.sql import SparkSession
+
+    builder: Any = SparkSession.builder
+    return (
+        builder.master(f"local[{count}]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.pyspark.python", sys.executable)
+        .getOrCreate()
+    )
