@@ -357,9 +357,13 @@ def test_files_are_read_by_the_older_names_of_external_groups(project: Any, stor
         found.insert(frame())
 
 
-def test_what_needs_spark_is_refused_by_the_client(group: Any) -> None:
-    with pytest.raises(AttributeError):
+def test_what_fails_in_the_client_changes_nothing(store: Any, group: Any, view: Any) -> None:
+    with pytest.raises(AttributeError, match="pop"):
         group.prepare_spark_location()
+    with pytest.raises(AttributeError, match="delete_by_name_version"):
+        type(view).clean(store.id, "contract", "1")
+    assert store.get_feature_view("contract", 1) is not None
+    assert len(group.read()) == 60
 
 
 def test_the_schema_of_a_training_dataset(view: Any) -> None:
