@@ -18,6 +18,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 
 from deepcube.semantics import vocabulary as v
 from deepcube.semantics.errors import QuerySyntaxError, UnknownTermError, UnsupportedQueryError, did_you_mean
+from deepcube.semantics.functions import FUNCTIONS
 
 Node = CompValue
 Triple = tuple[Any, Any, Any]
@@ -28,13 +29,15 @@ _DECLARED = re.compile(r"prefix\s+([A-Za-z][\w.-]*)?:", re.I)
 _MASKED = re.compile(r"<[^<>\"{}|^`\\\s]*>|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*")
 
 
-def check_syntax(text: str, prefixes: Mapping[str, str] = v.PREFIXES) -> None:
+def check_syntax(text: str, base: str | None = None, prefixes: Mapping[str, str] = v.PREFIXES) -> None:
     """Check that a text is a SPARQL 1.1 query.
 
     Parameters
     ----------
     text : str
         The query.
+    base : str or None
+        IRI that relative ones are resolved against.
     prefixes : mapping of str to str
         Prefixes that it may use without declaring them.
 
@@ -46,7 +49,7 @@ def check_syntax(text: str, prefixes: Mapping[str, str] = v.PREFIXES) -> None:
         If it breaks the grammar; the message and the error name line and column.
     """
     try:
-        ox.Store().query(text, prefixes=dict(prefixes), custom_functions={})
+        ox.Store().query(text, base_iri=base, prefixes=dict(prefixes), custom_functions=FUNCTIONS)
     except SyntaxError as error:
         _raise_unknown_prefix(text, prefixes)
         match = _POSITION.match(str(error.msg))
@@ -60,8 +63,15 @@ def check_syntax(text: str, prefixes: Mapping[str, str] = v.PREFIXES) -> None:
             line,
             column,
         ) from error
-    except ValueError:
-        return  # an unknown function: a matter of meaning, not of grammar
+    except RuntimeError as error:
+        function = re.search(r"custom function <([^>]*)>", str(error))
+        if function is None:
+            return  # a matter of the data, not of the grammar
+        name, known = function.group(1), {item.value for item in FUNCTIONS}
+        line = next((i for i, shown in enumerate(text.splitlines(), 1) if re.split(r"[#/]", name)[-1] in shown), 1)
+        raise UnknownTermError(
+            f"Line {line}: there is no function <{name}>{did_you_mean(name, known)}", line
+        ) from error
 
 
 def _raise_unknown_prefix(text: str, prefixes: Mapping[str, str]) -> None:

@@ -17,6 +17,7 @@ from deepcube.semantics.evaluate import ORDER, Evaluation, in_scope
 from deepcube.semantics.ontology import ontology_terms
 from deepcube.semantics.relation import Relation
 from deepcube.semantics.results import Answer, Row
+from deepcube.semantics.rewriting import relation_words, rewritten
 from deepcube.semantics.session import Limits, Session, Stop, listed
 from deepcube.semantics.source import CubeSource
 from deepcube.semantics.spatial import SpatialIndex
@@ -94,7 +95,7 @@ class SemanticCube:
         QueryStoppedError
             If it was cancelled or its time is over.
         """
-        check_syntax(text)
+        check_syntax(text, base)
         limits = limits or Limits()
         stop = stop or Stop(limits.seconds)
         if not self.cubes:
@@ -126,6 +127,8 @@ class SemanticCube:
     def _linked_only(self, text: str, stop: Stop, base: str | None) -> Answer:
         """Answer a query that is about linked data alone."""
         answer = Answer()
+        if relation_words(text):
+            text = rewritten(text, base)
         answer.plan.vector_queries.append(text)
         found = self.vector.query(text, base_iri=base)
         if isinstance(found, ox.QueryBoolean):

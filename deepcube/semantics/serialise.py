@@ -145,6 +145,8 @@ def pattern_text(node: CompValue) -> str:
     name = node.name
     if name == "BGP":
         return triples_text(node.triples)
+    if name == "Text":  # what the rewriting of topological relations wrote
+        return str(node.text)
     if name == "Join":
         return f"{{ {pattern_text(node.p1)} }} {{ {pattern_text(node.p2)} }}"
     if name == "LeftJoin":

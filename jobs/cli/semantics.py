@@ -240,3 +240,68 @@ def _short(text: str) -> str:
         if local != text and local and "/" not in local:
             return f"{prefix}:{local}"
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+@semantics.command(name="questions")
+@click.argument("name", required=False)
+def questions(name: str | None) -> None:
+    """Print the worked question NAME, ready for `deepcube query -f`; without it, list those there are."""
+    from deepcube.semantics.questions import QUESTIONS
+
+    if name is None:
+        for key, (title, _) in QUESTIONS.items():
+            click.echo(f"{key:10} {title}")
+        return
+    if name not in QUESTIONS:
+        raise click.UsageError(f"There is no question {name!r}; there are {', '.join(QUESTIONS)}.")
+    click.echo(QUESTIONS[name][1], nl=False)
+
+
+@semantics.command(name="serve")
+@_cubes
+@_mappings
+@_store
+@_data
+@_most
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8890, show_default=True, help="Port to listen at.")
+@click.option("--key-file", type=click.Path(path_type=Path), default=None, help="File of the key; made if missing.")
+@click.option("--no-key", is_flag=True, help="Let everybody who can reach the port ask.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds a query may take."
+)
+@click.option("--max-rows", type=click.IntRange(min=1), default=100_000, show_default=True, help="Rows of an answer.")
+@click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="Queries answered at once.")
+@told
+def serve(
+    cubes: tuple[str, ...],
+    mappings: tuple[str, ...],
+    store: Path | None,
+    data: tuple[Path, ...],
+    max_values: int,
+    host: str,
+    port: int,
+    key_file: Path | None,
+    no_key: bool,
+    timeout: float,
+    max_rows: int,
+    workers: int,
+) -> None:
+    """Serve a read-only SPARQL 1.1 endpoint at /sparql and a query page at /, until Ctrl-C."""
+    import uvicorn
+
+    from deepcube.embedded import default_home
+    from deepcube.semantics.endpoint import EndpointConfig, build_app, read_key
+    from deepcube.semantics.questions import QUESTIONS
+    from deepcube.semantics.workers import EngineConfig
+
+    _engine(cubes, mappings, store, data)  # whatever is wrong is said now, not at the first query
+    pairs = tuple((cube, mappings[i] if i < len(mappings) else None) for i, cube in enumerate(cubes))
+    engine = EngineConfig(pairs, None if store is None else str(store), tuple(map(str, data)), max_values)
+    key, path = None, key_file or default_home() / "semantics.key"
+    if not no_key:
+        key = read_key(path)
+        click.echo(f"key: in {path}")
+    config = EndpointConfig(engine, key, timeout, max_rows, workers, tuple(QUESTIONS.values()))
+    click.echo(f"SPARQL endpoint: http://{host}:{port}/sparql, query page: http://{host}:{port}/")
+    uvicorn.run(build_app(config), host=host, port=port, log_level="warning")
