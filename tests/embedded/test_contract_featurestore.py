@@ -263,7 +263,14 @@ def test_data_sources_lead_to_files_of_the_project(store: Any) -> None:
         },
         "get_parent_feature_groups",
     )
-    for call in (found.get_feature_groups, found.get_training_datasets):
+    for call in (
+        found.get_feature_groups,
+        found.get_training_datasets,
+        made.get_feature_groups,
+        made.get_feature_groups_provenance,
+        made.get_training_datasets,
+        made.get_training_datasets_provenance,
+    ):
         with refused("StorageConnector.get_", "get_parent_feature_groups"):
             call()
 

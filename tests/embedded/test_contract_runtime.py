@@ -144,6 +144,14 @@ def test_where_a_deployment_is_reached(embedded: Any, project: Any, deployment: 
     assert project.get_model_serving().get_inference_endpoints() == []
 
 
+def test_monitoring_of_a_model_without_a_view_is_refused_by_the_client(deployment: Any, model: Any) -> None:
+    with pytest.raises(ModelServingException, match="use create_model_monitoring"):
+        deployment.create_feature_monitoring("drift")
+    with pytest.raises(ModelServingException, match="no parent feature view"):
+        deployment.create_model_monitoring("drift")
+    assert deployment.get_monitoring_configs() == model.get_monitoring_configs() == []
+
+
 def test_the_files_of_a_deployment(deployment: Any, folder: Path) -> None:
     place = Path(deployment.download_artifact_files(str(folder / "artifact")))
     assert {file.name for file in place.rglob("*.py")} == {"predictor.py", "transformer.py"}
