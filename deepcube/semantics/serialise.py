@@ -223,7 +223,7 @@ def _grouped_text(
     shown = []
     for name in names:
         expression = given.get(name)
-        if expression is None or samples.get(expression) == name:
+        if expression is None or (isinstance(expression, Variable) and samples.get(expression) == name):
             shown.append(term_text(name))
         else:
             shown.append(f"({_replaced(expression_text(expression), results)} AS {term_text(name)})")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from jobs.cli.connect import connect
+from jobs.cli.platform import home_option, resolve_home
+
 if TYPE_CHECKING:
     from deepcube.semantics import Answer, SemanticCube
 
@@ -305,3 +308,57 @@ def serve(
     config = EndpointConfig(engine, key, timeout, max_rows, workers, tuple(QUESTIONS.values()))
     click.echo(f"SPARQL endpoint: http://{host}:{port}/sparql, query page: http://{host}:{port}/")
     uvicorn.run(build_app(config), host=host, port=port, log_level="warning")
+
+
+@semantics.command(name="catalogue")
+@_cubes
+@_mappings
+@click.option(
+    "--feature-group", "groups", multiple=True, metavar="NAME:VERSION", help="A feature group of the platform."
+)
+@click.option("--format", "form", type=click.Choice(["ttl", "nt", "rdf", "jsonld"]), default="ttl", show_default=True)
+@home_option
+@told
+def catalogue(
+    cubes: tuple[str, ...], mappings: tuple[str, ...], groups: tuple[str, ...], form: str, home: Path | None
+) -> None:
+    """Print the catalogue of cubes and feature groups as DCAT with STAC terms."""
+    from deepcube.semantics import CubeSource, write_triples
+    from deepcube.semantics.catalogue import catalogue as described
+
+    sources = [CubeSource(cube, mappings[i] if i < len(mappings) else None) for i, cube in enumerate(cubes)]
+    held = [_feature_group(text, home) for text in groups]
+    for part in write_triples(described(sources, held), form):
+        click.echo(part, nl=False)
+
+
+@semantics.command(name="load-features")
+@click.argument("group", metavar="NAME:VERSION")
+@click.option("--store", type=click.Path(path_type=Path), required=True, help="Folder of linked data; made if missing.")
+@click.option("--type", "kind", default=None, help="What a row is, such as Displacement.")
+@click.option("--key", default=None, help="Column that identifies rows; default the number of the row.")
+@home_option
+@told
+def load_features(group: str, store: Path, kind: str | None, key: str | None, home: Path | None) -> None:
+    """Load the rows of a feature group, features or predictions, as linked data through the Hopsworks client."""
+    import pyoxigraph as ox
+
+    from deepcube.semantics import VectorStore
+    from deepcube.semantics.loading import feature_triples, frame_features
+
+    held = _feature_group(group, home)
+    triples = feature_triples(frame_features(held.read(), key), held.name, kind)
+    count = VectorStore(store).add(ox.Quad(s, p, o) for s, p, o in triples)
+    click.echo(f"{group}: {count:,} triples")
+
+
+def _feature_group(text: str, home: Path | None) -> Any:
+    """Return the feature group that ``NAME:VERSION`` names, through the Hopsworks client."""
+    name, _, version = text.partition(":")
+    if not version.isdigit():
+        raise click.UsageError(f"Found {text!r}; expected NAME:VERSION, such as displacement:1.")
+    project = connect(resolve_home(home), home is not None).project
+    group = project.get_feature_store().get_feature_group(name, version=int(version))
+    if group is None:
+        raise click.UsageError(f"There is no feature group {name} of version {version}.")
+    return group
