@@ -1,9 +1,9 @@
 """The reference question over cubes on disk, beside the same question over materialised triples in Oxigraph.
 
 ``python -m benchmarks.semantics --data FOLDER`` asks 200 million simulated pixels; ``--full`` also 1 billion. The peer
-holds 1 million observations (about 5 million triples), a two-hundredth of that cube: the table compares what each needs
-for the same question on what it can hold. Every cube is made once in ``--data`` and asked in a process of its own, whose peak
-memory is printed.
+holds 1 million observations (about 5 million triples), since loading all of the 200 million is out of its reach here:
+the table compares what each needs for the same question on what it can hold. Every cube is made once in ``--data`` and
+asked in a process of its own, whose peak memory is printed.
 """
 
 from __future__ import annotations

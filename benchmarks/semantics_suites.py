@@ -204,13 +204,16 @@ def _value(term: Any) -> Any:
     return None if term is None else str(term)
 
 
-def geosparql(folder: Path) -> Score:
+def geosparql(folder: Path, stated_first: bool = True) -> Score:
     """Run the GeoSPARQL compliance benchmark (Jovanovik, Homburg, Spasić 2021) on one store, as the endpoint has it.
 
     Parameters
     ----------
     folder : pathlib.Path
         ``geosparql-benchmark``.
+    stated_first : bool
+        The engine's configuration, the same for all queries. The suite wants stated relations alone in requirements 4
+        to 6 and computed ones in 28 to 30 over the same data, so that no configuration passes both.
     """
     vector = VectorStore()
     vector.store.load(
@@ -218,7 +221,7 @@ def geosparql(folder: Path) -> Score:
         format=ox.RdfFormat.RDF_XML,
         base_iri="http://example.org/ApplicationSchema",
     )
-    cube, score = SemanticCube(vector=vector), Score()
+    cube, score = SemanticCube(vector=vector, stated_first=stated_first), Score()
     for query in sorted((folder / "gsb_queries").glob("query-r*.rq")):
         number = re.match(r"query-r(\d+)", query.name)
         assert number is not None
@@ -273,7 +276,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     for title, score in (
         ("W3C SPARQL 1.1", w3c(folder / "w3c-sparql-tests" / "sparql11")),
-        ("GeoSPARQL compliance benchmark", geosparql(folder / "geosparql-benchmark")),
+        ("GeoSPARQL compliance benchmark, stated first", geosparql(folder / "geosparql-benchmark")),
+        ("GeoSPARQL compliance benchmark, all computed", geosparql(folder / "geosparql-benchmark", False)),
     ):
         print(f"## {title}\n")
         print("\n".join(score.table()))

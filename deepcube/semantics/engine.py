@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from deepcube.semantics.session import Limits, Session, Stop, listed
 from deepcube.semantics.source import CubeSource
 from deepcube.semantics.spatial import SpatialIndex
 from deepcube.semantics.vector import VectorStore
+from deepcube.semantics.vocabulary import A
 
 _BATCH = 10_000
 
@@ -35,6 +37,9 @@ class SemanticCube:
         Cubes; a path is opened with its default mapping.
     vector : VectorStore, optional
         Linked data; none by default.
+    stated_first : bool
+        Whether relations and classes that the linked data state something about are taken as stated, and only the
+        others computed (see :mod:`deepcube.semantics.rewriting`); by default all relations are computed.
 
     Examples
     --------
@@ -45,8 +50,12 @@ class SemanticCube:
     """
 
     def __init__(
-        self, cubes: Iterable[CubeSource | str | os.PathLike[str]] = (), vector: VectorStore | None = None
+        self,
+        cubes: Iterable[CubeSource | str | os.PathLike[str]] = (),
+        vector: VectorStore | None = None,
+        stated_first: bool = False,
     ) -> None:
+        self._stated_first = stated_first
         self.cubes = [cube if isinstance(cube, CubeSource) else CubeSource(cube) for cube in cubes]
         self.vector = vector if vector is not None else VectorStore()
         self.splitter = Splitter(self.cubes)
@@ -111,10 +120,15 @@ class SemanticCube:
             self._check_reserved()
             if algebra.datasetClause:
                 raise UnsupportedQueryError("FROM and FROM NAMED are not supported in a query over observations.")
-            return self._answer(evaluation, algebra)
+            return self._answer(evaluation, algebra, text)
         except BaseException:
             session.close()
             raise
+
+    def _silent(self, iri: str) -> bool:
+        """Return whether the linked data state no members of a class."""
+        found = self.vector.store.quads_for_pattern(None, ox.NamedNode(A), ox.NamedNode(iri), ox.DefaultGraph())
+        return next(iter(found), None) is None
 
     def _check_reserved(self) -> None:
         for word in sorted(RESERVED_WORDS):
@@ -127,8 +141,8 @@ class SemanticCube:
     def _linked_only(self, text: str, stop: Stop, base: str | None) -> Answer:
         """Answer a query that is about linked data alone."""
         answer = Answer()
-        if relation_words(text):
-            text = rewritten(text, base)
+        if self._stated_first or relation_words(text):
+            text = rewritten(text, base, self._silent if self._stated_first else None)
         answer.plan.vector_queries.append(text)
         found = self.vector.query(text, base_iri=base)
         if isinstance(found, ox.QueryBoolean):
@@ -136,17 +150,17 @@ class SemanticCube:
         elif isinstance(found, ox.QueryTriples):
             answer.triples = _checked(found, stop)
         else:
-            answer.variables = [variable.value for variable in found.variables]
+            answer.variables = by_appearance([variable.value for variable in found.variables], text)
             names = answer.variables
             answer.rows = ([row[name] for name in names] for row in _checked(found, stop))
         return answer
 
-    def _answer(self, evaluation: Evaluation, algebra: CompValue) -> Answer:
+    def _answer(self, evaluation: Evaluation, algebra: CompValue, text: str) -> Answer:
         answer = Answer(plan=evaluation.session.plan)
         if algebra.name == "SelectQuery":
             answer.variables = [variable_name(item) for item in algebra.PV]
             if algebra.star:
-                answer.variables = in_scope(algebra.p, _projection(algebra.p))
+                answer.variables = by_appearance(in_scope(algebra.p, _projection(algebra.p)), text)
             answer.variables = [name for name in answer.variables if not name.startswith(("_:", "_deepcube_"))]
             rows = self._rows(evaluation, evaluation.select(algebra.p), answer.variables)
             answer.rows = _started(rows) if evaluation.session.explain else rows
@@ -202,6 +216,14 @@ def _checked(items: Iterable[Any], stop: Stop) -> Iterator[Any]:
 def _started(rows: Iterator[Row]) -> Iterator[Row]:
     """Take all rows now, so that a plan is complete."""
     return iter(list(rows))
+
+
+def by_appearance(names: list[str], text: str) -> list[str]:
+    """Return variables in the order of a projection, or for ``SELECT *`` in that of their first appearance."""
+    if re.search(r"\bselect\s+(?:distinct\s+|reduced\s+)?\*", text, re.IGNORECASE) is None:
+        return names
+    places = {name: re.search(rf"[?$]{re.escape(name)}\b", text) for name in names}
+    return sorted(names, key=lambda name: found.start() if (found := places[name]) else len(text))
 
 
 def _projection(node: CompValue) -> CompValue:

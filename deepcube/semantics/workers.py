@@ -32,6 +32,8 @@ class EngineConfig:
         Files of linked data that are read into memory.
     cells : int
         Values of cubes that a query may read.
+    stated_first : bool
+        As :class:`deepcube.semantics.SemanticCube` has it.
     memory : int
         Bytes of address space that a worker may use beyond what it needs to start; 0 for no bound.
     """
@@ -40,6 +42,7 @@ class EngineConfig:
     store: str | None = None
     data: tuple[str, ...] = ()
     cells: int = 100_000_000
+    stated_first: bool = False
     memory: int = 0
 
 
@@ -62,7 +65,8 @@ def open_engine(config: EngineConfig) -> Any:
         vector = vector.copied()
         for path in config.data:
             vector.add(load_file(Path(path)))
-    return SemanticCube([CubeSource(path, mapping) for path, mapping in config.cubes], vector)
+    sources = [CubeSource(path, mapping) for path, mapping in config.cubes]
+    return SemanticCube(sources, vector, config.stated_first)
 
 
 class WorkerPool:

@@ -274,6 +274,7 @@ def questions(name: str | None) -> None:
     "--timeout", type=click.FloatRange(min=0.1), default=30.0, show_default=True, help="Seconds a query may take."
 )
 @click.option("--max-rows", type=click.IntRange(min=1), default=100_000, show_default=True, help="Rows of an answer.")
+@click.option("--stated-first", is_flag=True, help="Take stated relations as stated; compute only what is not stated.")
 @click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="Queries answered at once.")
 @told
 def serve(
@@ -288,6 +289,7 @@ def serve(
     no_key: bool,
     timeout: float,
     max_rows: int,
+    stated_first: bool,
     workers: int,
 ) -> None:
     """Serve a read-only SPARQL 1.1 endpoint at /sparql and a query page at /, until Ctrl-C."""
@@ -300,7 +302,7 @@ def serve(
 
     _engine(cubes, mappings, store, data)  # whatever is wrong is said now, not at the first query
     pairs = tuple((cube, mappings[i] if i < len(mappings) else None) for i, cube in enumerate(cubes))
-    engine = EngineConfig(pairs, None if store is None else str(store), tuple(map(str, data)), max_values)
+    engine = EngineConfig(pairs, None if store is None else str(store), tuple(map(str, data)), max_values, stated_first)
     key, path = None, key_file or default_home() / "semantics.key"
     if not no_key:
         key = read_key(path)

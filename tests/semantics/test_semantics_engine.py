@@ -146,7 +146,7 @@ def test_linked_observations_beside_a_cube_are_refused(path: Path) -> None:
         ("@prefix dcube: <https://w3id.org/deepcube#> .\n<urn:m> a dcube:CubeMapping", "line 2"),
         ("<urn:m> a <https://w3id.org/deepcube#CubeMapping> .", "at least one dcube:variable"),
         (
-            "@prefix d: <https://w3id.org/deepcube#> .\n<urn:m> a d:CubeMapping ;\n d:variabel [ d:variableName 'x' ] .",
+            "@prefix d: <https://w3id.org/deepcube#> .\n<urn:m> a d:CubeMapping ;\n d:variabel [ d:name 'x' ] .",
             "line 3: there is no dcube:variabel; did you mean 'variable'",
         ),
         (
