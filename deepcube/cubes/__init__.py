@@ -1,8 +1,10 @@
 """Open data cubes whatever their format, and turn them into series, seasons and cells.
 
 A cube is a set of variables on one or more grids, each an ``xarray.Dataset`` with dimensions ``(time, y, x)``, opened
-lazily from GeoTIFF stacks, NetCDF, Zarr or eo-learn patches through the one call :func:`open_cube`. May import no other
-part of the project; imports no machine learning library.
+lazily from GeoTIFF stacks, NetCDF, Zarr, eo-learn patches and other layouts through the one call :func:`open_cube`.
+Views (:mod:`deepcube.cubes.views`, ``cube.view(...)``) give other grids, regions, periods and steps; samples
+(:mod:`deepcube.cubes.sampling`) give patches at the speed of the disk. May import no other part of the project; imports
+no machine learning library but in the adapters of samples.
 """
 
 from deepcube.cubes.cells import (
@@ -17,6 +19,7 @@ from deepcube.cubes.cells import (
     pixel_cells,
     polygon_cells,
 )
+from deepcube.cubes.checking import Problem, check_cube
 from deepcube.cubes.climatology import (
     Climatology,
     crossfit_climatology,
@@ -43,6 +46,7 @@ from deepcube.cubes.errors import (
 )
 from deepcube.cubes.model import Cube, Grid, Variable, slug
 from deepcube.cubes.opening import open_cube
+from deepcube.cubes.pictures import quick_look
 from deepcube.cubes.series import ahead, lagged, last_observed
 from deepcube.cubes.spectral import SCL_CLEAR, SCL_LAND, ndvi, scl_clear
 from deepcube.cubes.splits import TimeSplit, time_split
@@ -65,6 +69,7 @@ __all__ = [
     "NoValidDataError",
     "NotACubeError",
     "PlanError",
+    "Problem",
     "ScaleError",
     "Steps",
     "TimeAxisError",
@@ -77,6 +82,7 @@ __all__ = [
     "cell_at",
     "cell_centre",
     "cell_level",
+    "check_cube",
     "check_valid",
     "children",
     "composite",
@@ -93,6 +99,7 @@ __all__ = [
     "parent",
     "pixel_cells",
     "polygon_cells",
+    "quick_look",
     "regular_step",
     "scl_clear",
     "season_count",

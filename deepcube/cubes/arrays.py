@@ -197,5 +197,7 @@ def create_array(
         "dimension_names": list(dims),
         "attributes": json.loads(json.dumps(dict(attrs))),
     }
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path.resolve()}/"}, "metadata": metadata}
+    spec: dict[str, Any] = {"driver": "zarr3", "metadata": metadata}
+    spec["kvstore"] = {"driver": "file", "path": f"{path.resolve()}/"}
+    spec["store_data_equal_to_fill_value"] = True  # so that a chunk that is not there is a chunk that was lost
     return ts.open(spec, context=using or context(), create=True, open=True, read=True, write=True).result()

@@ -11,7 +11,7 @@ import xarray as xr
 
 from deepcube.cubes.errors import MissingCrsError, NotACubeError, TimeAxisError
 from deepcube.cubes.model import WGS84, Cube, Grid
-from deepcube.cubes.validate import check_dataset
+from deepcube.cubes.validate import check_dataset, check_points
 
 _NAMES = {
     "time": ("time", "t", "date", "datetime", "times"),
@@ -59,10 +59,15 @@ def to_grid(dataset: xr.Dataset, name: str, where: str, crs: Any = None, notes: 
     found = find_crs(dataset, crs)
     names = {axis: find_axis(dataset, axis) for axis in ("time", "y", "x")}
     if names["y"] is None or names["x"] is None:
+        points = _points(dataset, names["time"])
+        if points is not None:
+            points = _with_time(points, where, [] if notes is None else notes)
+            check_points(points, where)
+            return Grid(name=name, dataset=_kept(points), crs=found or _degrees(points))
         dims = ", ".join(f"{dim}={size}" for dim, size in dataset.sizes.items()) or "none"
         raise NotACubeError(
             f"{where} has no pair of spatial axes; found dimensions {dims}, expected coordinates such as y and x or "
-            "lat and lon, one number per row and column. Curvilinear and point data must be gridded first."
+            "lat and lon, one number per row and column (or per point). Curvilinear data must be gridded first."
         )
     if found is None and _is_geographic(dataset, names["y"], names["x"]):
         found = WGS84  # CF leaves the datum open; plain degrees are WGS84 in practice
@@ -219,12 +224,38 @@ def _standard_calendar(dataset: xr.Dataset, where: str, notes: list[str]) -> xr.
     return converted
 
 
+def _points(dataset: xr.Dataset, time: Hashable | None) -> xr.Dataset | None:
+    """Return a dataset of points with the dimension ``point``; None if there are no places along one dimension."""
+    found: dict[str, Hashable] = {}
+    for axis in ("y", "x"):
+        for name, variable in dataset.variables.items():
+            named = str(name).lower() in _NAMES[axis] or variable.attrs.get("standard_name") in _STANDARD[axis]
+            if variable.ndim == 1 and named and axis not in found:
+                found[axis] = name
+    if len(found) < 2 or dataset[found["y"]].dims != dataset[found["x"]].dims:
+        return None
+    (dim,) = dataset[found["y"]].dims
+    wanted = {found["y"]: "y", found["x"]: "x", dim: "point", **({time: "time"} if time is not None else {})}
+    moved = dataset.rename({old: new for old, new in wanted.items() if old != new}).set_coords(["y", "x"])
+    return moved.transpose(*(d for d in ("time", "point") if d in moved.dims), ...)
+
+
+def _degrees(points: xr.Dataset) -> pyproj.CRS | None:
+    units = {str(points[axis].attrs.get("units", "")).lower() for axis in ("y", "x")}
+    plain = bool(points.sizes["point"]) and float(abs(points["y"]).max()) <= 90 and float(abs(points["x"]).max()) <= 360
+    return WGS84 if units <= {*_GEOGRAPHIC_UNITS, ""} and plain else None
+
+
+def _kept(points: xr.Dataset) -> xr.Dataset:
+    return points[[name for name, data in points.data_vars.items() if {"time", "point"} & set(data.dims)]]
+
+
 def _spatial(dataset: xr.Dataset) -> xr.Dataset:
-    """Keep variables with a spatial or time axis, drop bounds, and order the dimensions."""
+    """Keep variables with a spatial or time axis, drop bounds, and order dimensions: time, any others, y, x."""
     bounds = {str(dataset[c].attrs.get("bounds", "")) for c in dataset.coords}
     mapping = {str(dataset[v].encoding.get("grid_mapping", dataset[v].attrs.get("grid_mapping"))) for v in dataset}
     keep = [
         v for v in dataset.data_vars if str(v) not in bounds | mapping and {"time", "y", "x"} & set(dataset[v].dims)
     ]
-    order = [dim for dim in ("time", "y", "x") if dim in dataset.dims]
-    return dataset[keep].transpose(*order, ...)
+    order = [dim for dim in ("time", ..., "y", "x") if dim is ... or dim in dataset.dims]
+    return dataset[keep].transpose(*order)

@@ -71,8 +71,19 @@ def _grid(cube: Cube, grid: Grid) -> dict[str, Any]:
         "times": len(grid.times) if timed else 0,
         "first": grid.times[0].isoformat() if timed else None,
         "last": grid.times[-1].isoformat() if timed else None,
+        "dates": _dates(grid),
         "variables": [_variable(cube, grid, name) for name, held in cube.variables.items() if held.grid == grid.name],
     }
+
+
+def _dates(grid: Grid) -> dict[str, list[str]]:
+    """Return first and last of dates that are no time axis, such as those of interferograms."""
+    found = {}
+    for name, coordinate in grid.dataset.coords.items():
+        if name != "time" and coordinate.dtype.kind == "M" and coordinate.size:
+            dates = pd.DatetimeIndex(coordinate.to_numpy().ravel())
+            found[str(name)] = [dates.min().isoformat(), dates.max().isoformat()]
+    return found
 
 
 def _variable(cube: Cube, grid: Grid, name: str) -> dict[str, Any]:

@@ -10,12 +10,22 @@ from deepcube.cubes.conventions import is_simulated, scaled
 from deepcube.cubes.eopatch import is_eopatch, open_eopatch
 from deepcube.cubes.errors import CubeNotFoundError, NotACubeError
 from deepcube.cubes.geotiff import open_geotiffs
+from deepcube.cubes.layouts import (
+    find_patches,
+    is_point_table,
+    is_tile,
+    open_interferograms,
+    open_patches,
+    open_points,
+    open_tile,
+    pair_of,
+)
 from deepcube.cubes.model import Cube, Opened, slug
 from deepcube.cubes.netcdfs import open_netcdfs
 from deepcube.cubes.stores import open_store
 from deepcube.cubes.writing import BUILDING
 
-Format = Literal["geotiff", "netcdf4", "h5netcdf"]
+Format = Literal["geotiff", "netcdf4", "h5netcdf", "points", "tile"]
 """What a file is read with."""
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
@@ -27,8 +37,9 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89HDF\r\n\x1a\n", "h5netcdf"),
 )
 _EXPECTED = (
-    "a GeoTIFF (a band per date, or a folder or list of files of one date), NetCDF files, a Zarr v2 or v3 store, or "
-    "an eo-learn patch"
+    "a GeoTIFF (a band per date, or a folder or list of files of one date or of pairs of dates), NetCDF files, a Zarr "
+    "v2 or v3 store, an eo-learn patch, a table of points with columns such as D20180102, folders of labelled patches, "
+    "or an SRTM tile"
 )
 _log = logging.getLogger(__name__)
 
@@ -118,12 +129,15 @@ def _open(paths: list[Path], title: str, crs: Any) -> Opened:
         return open_store(path, "zarr", crs)
     if is_eopatch(path):
         return Opened(open_eopatch(path, crs))
+    if find_patches(path):
+        return open_patches(path, crs)
     files = [file for file in sorted(path.iterdir()) if file.is_file() and _format(file) is not None]
     if files:
         return _open_files(files, title, crs)
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir() and not folder.name.endswith(BUILDING)]
-    if len(folders) == 1:
-        return _open(folders, title, crs)
+    held_by = [folder for folder in folders if any(_format(file) for file in folder.iterdir() if file.is_file())]
+    if len(folders) == 1 or len(held_by) == 1:
+        return _open(folders if len(folders) == 1 else held_by, title, crs)
     held = sorted(file.name for file in path.iterdir())
     shown = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
     raise NotACubeError(f"The folder {path} holds {shown or 'nothing'}; expected {_EXPECTED}.")
@@ -137,14 +151,21 @@ def _open_files(paths: list[Path], title: str, crs: Any) -> Opened:
             with path.open("rb") as file:
                 head = file.read(8)
             raise NotACubeError(f"{path} starts with {head!r}, which no supported format does; expected {_EXPECTED}.")
-    kinds = {"geotiff" if found == "geotiff" else "netcdf" for found in formats.values()}
+    kinds = {"netcdf" if str(found).endswith(("netcdf4", "h5netcdf")) else str(found) for found in formats.values()}
     if len(kinds) > 1:
         raise NotACubeError(
             f"{paths[0].parent} holds files of different formats: {', '.join(p.name for p in paths[:5])}; expected "
-            "GeoTIFF or NetCDF, not both. Name the files that make the cube."
+            "files of one. Name those that make the cube."
         )
     if kinds == {"geotiff"}:
-        return open_geotiffs(paths, title, crs)
+        pairs = sum(pair_of(path) is not None for path in paths)
+        return open_interferograms(paths, crs) if pairs > 1 else open_geotiffs(paths, title, crs)
+    if kinds & {"points", "tile"}:
+        if len(paths) > 1:
+            raise NotACubeError(
+                f"Found {len(paths)} files such as {paths[0].name}; expected one. Name the one to open."
+            )
+        return open_points(paths[0], crs) if kinds == {"points"} else open_tile(paths[0])
     if len(paths) == 1:
         engine = formats[paths[0]]
         return open_store(paths[0], "netcdf4" if engine == "netcdf4" else "h5netcdf", crs)
@@ -153,6 +174,10 @@ def _open_files(paths: list[Path], title: str, crs: Any) -> Opened:
 
 def _format(path: Path) -> Format | None:
     """Return what a file is read with, from its first bytes; None for a file of no supported format."""
+    if is_tile(path):
+        return "tile"
+    if is_point_table(path):
+        return "points"
     with path.open("rb") as file:
         head = file.read(8)
     return next((engine for magic, engine in _MAGIC if head.startswith(magic)), None)

@@ -84,6 +84,11 @@ def _stored(group: Path, opened: xr.Dataset, grid: Grid) -> ZarrSource | None:
 def _renamed(opened: xr.Dataset, grid: Grid) -> list[str]:
     """Return the names that the dimensions of an opened group have in its grid."""
     found = {find_axis(opened, axis): axis for axis in ("time", "y", "x")}
+    if grid.points:
+        (held,) = {dim for dim in opened.sizes if found.get(dim) is None and str(dim) not in grid.dataset.dims} or {
+            "point"
+        }
+        found[held] = "point"
     return [found.get(dim, str(dim)) for dim in opened.sizes]
 
 

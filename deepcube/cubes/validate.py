@@ -90,6 +90,24 @@ def check_dataset(dataset: xr.Dataset, where: str) -> None:
         check_times(pd.DatetimeIndex(dataset["time"].to_index()), where)
 
 
+def check_points(dataset: xr.Dataset, where: str) -> None:
+    """Check the places and times of a table of points.
+
+    Raises
+    ------
+    NotACubeError
+        If a point has no place.
+    TimeAxisError
+        See :func:`check_times`.
+    """
+    places = np.stack([dataset[axis].to_numpy().astype(float) for axis in ("y", "x")])
+    lost = int((~np.isfinite(places)).any(axis=0).sum())
+    if lost or places.size == 0:
+        raise NotACubeError(f"{where} has {lost} of {places.shape[1]} points without a place; drop these first.")
+    if "time" in dataset.dims:
+        check_times(pd.DatetimeIndex(dataset["time"].to_index()), where)
+
+
 def check_valid(count: int, name: str, where: str) -> None:
     """Raise if a variable has no valid value at all.
 

@@ -414,7 +414,12 @@ def _attributes(data: xr.DataArray, coding: Coding, grid: Grid) -> dict[str, Any
         attrs["_FillValue"] = _fill_attribute(coding.fill, stored_type(data))
     if grid.crs is not None and {"y", "x"} <= {*map(str, data.dims), *map(str, grid.dataset.coords)}:
         attrs["grid_mapping"] = "spatial_ref"
-    return attrs
+    others = [
+        str(name)
+        for name, c in grid.dataset.coords.items()
+        if name != "spatial_ref" and c.dims != (name,) and set(c.dims) <= set(data.dims) and c.ndim
+    ]
+    return attrs | ({"coordinates": " ".join(others)} if others else {})
 
 
 def _fill_attribute(fill: float, dtype: np.dtype[Any]) -> Any:

@@ -77,6 +77,8 @@ def _show_grid(grid: dict[str, Any], console: Console) -> None:
     console.print(f"  x {west:.8g} to {east:.8g}, y {south:.8g} to {north:.8g}", highlight=False)
     if grid["times"]:
         console.print(f"  {grid['times']} times, {grid['step']}: {grid['first']} to {grid['last']}", highlight=False)
+    for name, (first, last) in grid["dates"].items():
+        console.print(f"  {name}: {first} to {last}", highlight=False)
     table = Table("variable", "dimensions", "type", "units", "kind", "over time", "chunks", "gap", "range", "long name")
     for variable in grid["variables"]:
         dims = " ".join(f"{d}={n}" for d, n in zip(variable["dims"], variable["shape"], strict=True))
@@ -94,6 +96,45 @@ def _show_grid(grid: dict[str, Any], console: Console) -> None:
             variable["long_name"] if variable["long_name"] != variable["name"] else "",
         )
     console.print(table)
+
+
+@cubes.command()
+@_cube
+@_crs
+@_json
+@click.option("--quick", is_flag=True, help="Look at descriptions and files only, do not read values.")
+def check(cube: Path, crs: str | None, as_json: bool, quick: bool) -> None:
+    """Look for quality problems; exit status 1 if there are errors."""
+    from deepcube.cubes import check_cube, open_cube
+
+    console = Console(stderr=True)
+    with console.status("opening") as status:
+        opened = open_cube(cube, crs=crs)
+        problems = check_cube(opened, values=not quick, progress=lambda name: status.update(f"reading {name}"))
+    if as_json:
+        click.echo(json.dumps([problem.document() for problem in problems]))
+    else:
+        table = Table("", "where", "found", "what to do")
+        for problem in problems:
+            colour = "red" if problem.severity == "error" else "yellow"
+            table.add_row(f"[{colour}]{problem.severity}[/]", problem.where, problem.what, problem.todo)
+        Console().print(table if problems else f"no problems found in {opened.name}")
+    if any(problem.severity == "error" for problem in problems):
+        raise click.exceptions.Exit(1)
+
+
+@cubes.command()
+@_cube
+@_crs
+@click.option("--variable", default=None, help="Variable to draw (default: the first one with rows and columns).")
+@click.option("--time", default=None, help="Date to draw, such as 2020-06-01 (default: one with few gaps).")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Picture (default: NAME.png here).")
+def view(cube: Path, crs: str | None, variable: str | None, time: str | None, out: Path | None) -> None:
+    """Draw a quick-look picture: one image, and the mean over time."""
+    from deepcube.cubes import open_cube, quick_look
+
+    opened = open_cube(cube, crs=crs)
+    click.echo(str(quick_look(opened, out or Path(f"{opened.name}.png"), variable, time)))
 
 
 @cubes.command()

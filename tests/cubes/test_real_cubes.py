@@ -72,6 +72,6 @@ def test_sentinel2_sample() -> None:
 
 
 def test_folders_that_are_no_cube(shared_data: Path) -> None:
-    for name in ("somalia-admin", "srtm-campi-flegrei", "gvp-volcanoes"):
+    for name in ("somalia-district-weekly", "gvp-volcanoes", "hephaestus-labels"):
         with pytest.raises(ValueError, match=r"expected a GeoTIFF"):
             open_cube(shared_data / name)
