@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from deepcube.cubes.climatology import fit_climatology, season_of
 from deepcube.cubes.conventions import to_grid
 from deepcube.cubes.features import Anomaly, FeatureError, Kndvi, Lag, Masked, Ndvi, Season, Value, Window, declare
+from deepcube.cubes.features.specs import seasonal
 
 
 def values(grid, feature, shape):
@@ -106,3 +107,19 @@ def test_declarations_that_make_no_sense_are_refused(make_grid, weekly):
     irregular = make_grid({"v": np.zeros((3, 1, 1))}, weekly(9)[[0, 1, 7]])
     with pytest.raises(FeatureError, match="regular"):
         values(irregular, Lag("v", 1), 3)
+
+
+@settings(max_examples=20)
+@given(
+    years=st.integers(1, 6), minimum=st.integers(1, 4), gaps=st.sampled_from([0.0, 0.1, 0.6]), seed=st.integers(0, 99)
+)
+def test_the_way_without_pooling_is_the_general_one(years, minimum, gaps, seed):
+    generator = np.random.default_rng(seed)
+    values = 7 + generator.normal(size=(years * 9, 3))
+    values[generator.random(values.shape) < gaps] = np.nan
+    season = np.arange(len(values)) % 9
+    fast = seasonal(values, season, 9, 0, minimum)
+    general = fit_climatology(values, season, 9, half_width=0, minimum=minimum)
+    assert np.allclose(fast.mean, general.mean, equal_nan=True)
+    assert np.allclose(fast.std, general.std, atol=1e-7, equal_nan=True)
+    assert np.array_equal(fast.observations, general.observations)

@@ -319,8 +319,13 @@ def _tile_size(grid: Grid, features: Mapping[str, Feature], steps: int, memory: 
             if axis in sizes and "time" in grid.dataset[name].dims:
                 chunk[place] = min(chunk[place], int(sizes[axis]))
     if chunk[0] * chunk[1] > pixels:
-        columns = min(chunk[1], pixels)
-        return max(1, min(chunk[0], pixels // columns)), columns
+        columns = _even(chunk[1], pixels)
+        return _even(chunk[0], max(1, pixels // columns)), columns
     across = min(math.ceil(width / chunk[1]), pixels // (chunk[0] * chunk[1]))
     down = max(1, min(math.ceil(height / chunk[0]), pixels // (chunk[0] * chunk[1] * across)))
     return min(height, down * chunk[0]), min(width, across * chunk[1])
+
+
+def _even(size: int, largest: int) -> int:
+    """Return the length of equal parts of at most a length, so that a chunk is not cut into a large and a small one."""
+    return math.ceil(size / math.ceil(size / largest))

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepcube.cubes.climatology import (
+    Climatology,
     crossfit_climatology,
     fit_climatology,
     season_count,
@@ -214,9 +216,7 @@ class Anomaly(_Derived):
         inside = tile.period(self.fit, "An anomaly")
         cube = feature_of(self.operand).over_time(tile)
         values = cube.reshape(len(cube), -1)
-        normal = fit_climatology(
-            values[inside], season[inside], seasons, half_width=self.half_width, minimum=self.minimum
-        )
+        normal = seasonal(values[inside], season[inside], seasons, self.half_width, self.minimum)
         mean = normal.mean[season]
         if self.crossfit:
             mean[inside] = crossfit_climatology(
@@ -232,6 +232,34 @@ class Anomaly(_Derived):
             spread = normal.std[season]
             result = np.where(spread > 0, result / np.where(spread > 0, spread, 1.0), np.nan)
         return result.reshape(cube.shape)
+
+
+def seasonal(values: Floats, season: NDArray[np.int64], seasons: int, half_width: int, minimum: int) -> Climatology:
+    """Return what :func:`deepcube.cubes.climatology.fit_climatology` returns, at once where no season is pooled.
+
+    Parameters
+    ----------
+    values : numpy.ndarray of float64, shape (times, pixels)
+        Observations; NaN at gaps.
+    season : numpy.ndarray of int64, shape (times,)
+        Season of each time.
+    seasons, half_width, minimum : int
+        As there. Pooling is idle where the half width is 0 and every pixel has enough observations in every season.
+    """
+    order = np.argsort(season, kind="stable")
+    found, starts = np.unique(season[order], return_index=True)
+    if half_width == 0 and len(found) == seasons:
+        sorted_values = values[order]
+        valid = np.isfinite(sorted_values)
+        count = np.add.reduceat(valid, starts, axis=0, dtype=np.int64)
+        if (count >= minimum).all():
+            filled = np.where(valid, sorted_values, 0.0)
+            centre = filled.sum(axis=0) / count.sum(axis=0)
+            departure = np.where(valid, sorted_values - centre, 0.0)
+            offset = np.add.reduceat(departure, starts, axis=0) / count
+            squares = np.add.reduceat(departure**2, starts, axis=0) / count
+            return Climatology(centre + offset, np.sqrt(np.maximum(squares - offset**2, 0.0)), count)
+    return fit_climatology(values, season, seasons, half_width=half_width, minimum=minimum)
 
 
 @dataclass(frozen=True)
