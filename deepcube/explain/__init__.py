@@ -10,6 +10,7 @@ May import no other part of the project; frameworks are imported only by those w
 from deepcube.explain.activations import activation_clusters, activation_map, embed
 from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.attribution import as_dict, build_attributions, top_features
+from deepcube.explain.card import CARD_HTML, CARD_JSON, CARD_MARKDOWN, CardTable, ModelCard
 from deepcube.explain.counterfactuals import counterfactual
 from deepcube.explain.effects import ale, partial_dependence, permutation_importance
 from deepcube.explain.errors import CardError, ExplainError, InputError, MethodError, OptionsError, OutputError
@@ -23,20 +24,29 @@ from deepcube.explain.models import ModelAdapter, adapt, randomised
 from deepcube.explain.quality import SCORES, against_truth, agreement, score
 from deepcube.explain.recipes import METHODS, Recipe
 from deepcube.explain.rules import anchors
+from deepcube.explain.served import ExplainOptions, ServedExplainer
+from deepcube.explain.summaries import draw_effects, draw_importance, importance_table, mean_attributions, quality_table
 from deepcube.explain.traced import TracedModel
 
 __all__ = [
+    "CARD_HTML",
+    "CARD_JSON",
+    "CARD_MARKDOWN",
     "METHODS",
     "OTHER_METHODS",
     "SCORES",
     "CardError",
+    "CardTable",
     "ExplainError",
+    "ExplainOptions",
     "InputError",
     "MethodError",
     "ModelAdapter",
+    "ModelCard",
     "OptionsError",
     "OutputError",
     "Recipe",
+    "ServedExplainer",
     "TracedModel",
     "activation_clusters",
     "activation_map",
@@ -50,15 +60,20 @@ __all__ = [
     "attribution_bars",
     "build_attributions",
     "counterfactual",
+    "draw_effects",
+    "draw_importance",
     "embed",
     "explain",
     "group_labels",
     "grouped",
+    "importance_table",
     "integrated_gradients",
     "load_alibi",
+    "mean_attributions",
     "partial_dependence",
     "permutation_importance",
     "prototypes",
+    "quality_table",
     "randomised",
     "score",
     "similar",

@@ -119,31 +119,42 @@ def as_dict(explanation: xr.Dataset, instance: int = 0) -> dict[str, Any]:
     Parameters
     ----------
     explanation : xarray.Dataset
-        As returned by an explainer for tabular input.
+        As returned by an explainer.
     instance : int
         Position of the prediction.
 
     Returns
     -------
     dict
-        ``method``, ``baseline`` (what it stands for) and ``units``; and per output ``attributions`` (by feature name),
-        ``base_value`` and ``completeness_error``.
+        ``method``, ``baseline`` (what it stands for) and ``units``; and per output ``base_value``,
+        ``completeness_error`` and ``attributions``: by name where an input has one dimension, else nested lists in the
+        order of ``dims``, which then maps every dimension to its coordinates.
     """
     one = explanation.isel({explanation["attribution"].dims[0]: instance})
     names = [str(name) for name in one["output"].values]
-    features = [str(name) for name in one["feature"].values]
+    dims = one["attribution"].dims[1:]
 
     def per_output(variable: str) -> dict[str, float]:
         return dict(zip(names, map(float, one[variable].values), strict=True))
 
-    return {
+    def values(name: str) -> Any:
+        row = one["attribution"].sel(output=name)
+        if len(dims) > 1:
+            return row.values.tolist()
+        labels = [str(label) for label in (row.indexes[dims[0]] if dims[0] in row.indexes else range(row.size))]
+        return dict(zip(labels, map(float, row.values), strict=True))
+
+    plain = {
         "method": explanation.attrs["method"],
         "baseline": explanation.attrs["baseline"],
         "units": one["attribution"].attrs["units"],
         "base_value": per_output("base_value"),
-        "attributions": {
-            name: dict(zip(features, map(float, one["attribution"].sel(output=name).values), strict=True))
-            for name in names
-        },
+        "attributions": {name: values(name) for name in names},
         "completeness_error": per_output("completeness_error"),
     }
+    if len(dims) > 1:
+        plain["dims"] = {
+            str(dim): [str(label) for label in one.indexes[dim]] if dim in one.indexes else list(range(one.sizes[dim]))
+            for dim in dims
+        }
+    return plain

@@ -80,10 +80,11 @@ def counterfactual(
     result = np.full(x.shape, np.nan)
     for i, row in enumerate(x):
         goal = wanted.of(at_x[i])
-        fitting = b[goal(at_sample) >= 0]
-        if not len(fitting):
+        if not (goal(at_sample) >= 0).any():
             raise InputError("Found nothing in the background that is predicted as wanted; expected an example of it.")
-        nearest = fitting[np.argsort((np.abs(fitting - row) / scale)[:, movable].sum(axis=1))[:5]]
+        taken_over = np.where(movable, b, row)
+        fitting = taken_over[goal(adapter.predict(taken_over.reshape(-1, *shape))) >= 0]
+        nearest = fitting[np.argsort((np.abs(fitting - row) / scale).sum(axis=1))[:5]]
         options = [_sparse(adapter, row, other, movable, goal, shape) for other in nearest]
         valid = [option for option in options if option is not None]
         if valid:

@@ -100,7 +100,9 @@ def permutation_importance(
     try:
         np.random.seed(seed)
         explainer = PermutationImportance(predict, loss_fns={"loss": alibi_loss}, feature_names=names)
-        found = explainer.explain(np.tile(rows, (1, len(names))), known, method="estimate", n_repeats=repeats)
+        found = explainer.explain(
+            np.tile(rows, (1, len(names))), known, method="estimate", kind="difference", n_repeats=repeats
+        )
     finally:
         np.random.set_state(before)
     parts = found.data["feature_importance"][0]

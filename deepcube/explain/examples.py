@@ -49,7 +49,7 @@ def prototypes(sample: xr.DataArray, count: int, *, labels: Any = None, radius: 
     load_alibi()
     from alibi.prototypes import ProtoSelect
 
-    selector = ProtoSelect(_distances, eps=reach).fit(x, trainset_y=classes)
+    selector = ProtoSelect(_distances, eps=reach).fit(x, y=classes)
     found = np.asarray(selector.summarise(num_prototypes=count).prototype_indices, int)
     near = (_distances(x[found], x) <= reach) & (classes[found][:, None] == classes[None])
     new = near & ~np.vstack([np.zeros((1, len(x)), bool), np.logical_or.accumulate(near, axis=0)[:-1]])

@@ -101,6 +101,7 @@ def explain(
                 f"Found scores asked for {method}; expected one of {', '.join(METHODS)}, whose values add up."
             )
         named = {"outputs": outputs, "output_units": output_units, "seed": seed}
+        options = options if groups is None else {**options, "groups": groups}
         return _other(adapter, array, method, background, named, options)
     if options:
         raise MethodError(f"Found unknown options {', '.join(sorted(options))} for method {method!r}.")

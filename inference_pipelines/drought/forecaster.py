@@ -1,6 +1,5 @@
 """A drought model ready to use: forecasts and their explanations, the same in batch and behind an endpoint."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,14 +7,14 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from deepcube.explain import TracedModel, integrated_gradients
+from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, explain
 from deepcube.oblivious import Signature, load_artifact
-from features import drought
+from features.drought.normal import NORMAL_CONDITIONS, normal_conditions
 
-NORMAL_CONDITIONS = (
-    "normal conditions at the same place and season: NDVI observed at every step and equal to its climatology"
-)
-"""What an explanation compares with."""
+__all__ = ["METHODS", "NORMAL_CONDITIONS", "Forecaster", "normal_conditions"]
+
+METHODS = ("integrated_gradients", "gradient_x_input", "kernel_shap")
+"""Methods that explain a forecast, the default first."""
 
 _CHUNK = 8192
 
@@ -34,6 +33,13 @@ class Forecaster:
     def __init__(self, network: Any, signature: Signature) -> None:
         self.signature = signature
         self._network = TracedModel(network)
+        self.explainer = ServedExplainer(
+            self._network,
+            outputs=signature.outputs,
+            output_units=signature.output_units,
+            baseline_meaning=NORMAL_CONDITIONS,
+            methods=METHODS,
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -74,13 +80,17 @@ class Forecaster:
         values = np.concatenate(chunks) if chunks else np.empty((0, len(self.signature.outputs)))
         return pd.DataFrame(values.astype(float), columns=self.signature.outputs, index=inputs.index)
 
-    def explain(self, inputs: pd.DataFrame) -> xr.Dataset:
-        """Attribute forecasts to their inputs by Integrated Gradients.
+    def explain(self, inputs: pd.DataFrame, method: str = METHODS[0], *, scores: bool = False) -> xr.Dataset:
+        """Attribute forecasts to their inputs.
 
         Parameters
         ----------
         inputs : pandas.DataFrame
             One row per forecast, with a column for every model input.
+        method : str
+            One of :data:`METHODS`.
+        scores : bool
+            Whether to measure the quality of the attributions.
 
         Returns
         -------
@@ -88,49 +98,44 @@ class Forecaster:
             Attributions against :data:`NORMAL_CONDITIONS`; dims (instance, output, feature). They say why the forecast
             departs from what the model expects of a normal year.
         """
-        names = self.signature.inputs
-        return integrated_gradients(
+        return explain(
             self._network,
-            self._labelled(inputs[names]),
-            self._labelled(normal_conditions(inputs[names])),
+            self._labelled(inputs),
+            method,
+            baseline=self._labelled(normal_conditions(inputs)),
             outputs=self.signature.outputs,
             output_units=self.signature.output_units,
             baseline_meaning=NORMAL_CONDITIONS,
+            scores=scores,
         )
 
+    def answer(self, inputs: pd.DataFrame, options: ExplainOptions) -> list[dict[str, Any]]:
+        """Explain forecasts as a request wants it, within its time budget.
+
+        Parameters
+        ----------
+        inputs : pandas.DataFrame
+            One row per forecast, with a column for every model input.
+        options : ExplainOptions
+            What the request wants.
+
+        Returns
+        -------
+        list of dict
+            One explanation per row; see :meth:`deepcube.explain.ServedExplainer.explain`.
+        """
+        baseline = self._labelled(normal_conditions(inputs))
+        return self.explainer.explain(self._labelled(inputs), baseline, options)
+
     def warm_up(self) -> None:
-        """Make the first forecast and explanation, so that no request waits for what is loaded and traced only once."""
-        zeros = pd.DataFrame(0.0, index=[0], columns=self.signature.inputs)
-        self.forecast(zeros)
-        self.explain(zeros)
+        """Forecast and explain once, so that no request waits for what is loaded, traced and measured only once."""
+        row = pd.DataFrame(0.1, index=[0], columns=self.signature.inputs)
+        self.forecast(row)
+        self.explainer.warm_up(self._labelled(row), self._labelled(normal_conditions(row)))
 
     def _labelled(self, table: pd.DataFrame) -> xr.DataArray:
         units = [self.signature.input_units[name] for name in self.signature.inputs]
         coords = {"feature": self.signature.inputs, "units": ("feature", units)}
-        return xr.DataArray(table.to_numpy(np.float32), dims=("instance", "feature"), coords=coords)
-
-
-def normal_conditions(inputs: pd.DataFrame) -> pd.DataFrame:
-    """Return the same places and dates as if everything had been normal and observed.
-
-    Parameters
-    ----------
-    inputs : pandas.DataFrame
-        Model inputs.
-
-    Returns
-    -------
-    pandas.DataFrame
-        A copy without anomalies and gaps, the last observation being the climatology of now; climatology and season
-        stay as they are.
-    """
-    normal = inputs.copy()
-    normal[_lagged("ndvi_anomaly_lag")] = 0.0
-    normal[_lagged("gap_lag")] = 0.0
-    normal[drought.PERSISTENCE] = normal["ndvi_climatology_now"]
-    normal["steps_since_observation"] = 0.0
-    return normal
-
-
-def _lagged(name: str) -> Sequence[str]:
-    return [f"{name}_{lag}" for lag in drought.LAGS]
+        return xr.DataArray(
+            table[self.signature.inputs].to_numpy(np.float32), dims=("instance", "feature"), coords=coords
+        )

@@ -8,7 +8,9 @@ It is uploaded alone, so everything else comes from the installed package. A req
 - ``{"cube": "sample", "cell_id": 42}``: the newest features of a cell, read from the online store.
 
 Each is answered with ``{"ndvi_step_1": ..., ...}``. With ``"explain": true`` beside ``instances``, or in an instance,
-the answer is ``{"prediction": {...}, "inputs": {...}, "explanation": {...}}``.
+the answer is ``{"prediction": {...}, "inputs": {...}, "explanation": {...}}``. Instead of true,
+``{"method": "kernel_shap", "scores": true, "budget_seconds": 2}`` chooses how; see
+:class:`deepcube.explain.ExplainOptions`. What the time budget did not allow is listed in the answer.
 """
 
 import os
@@ -19,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from deepcube.explain import as_dict
+from deepcube.explain import ExplainOptions
 from deepcube.oblivious import InstanceError
 from inference_pipelines.drought.forecaster import Forecaster
 
@@ -42,7 +44,8 @@ class Predict:
         inputs : list of dict or list
             The instances.
         **options : Any
-            Further keys of the request; ``explain`` asks for an explanation of every instance.
+            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for all
+            instances of equal options together.
 
         Returns
         -------
@@ -51,23 +54,39 @@ class Predict:
 
         Raises
         ------
-        deepcube.oblivious.InstanceError
-            If an instance does not fit (a ``ValueError``: the server answers with status 400).
+        deepcube.oblivious.InstanceError, deepcube.explain.ExplainError
+            If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
         """
-        explain_all = _flag(options.get("explain", False), "the request")
-        instances, explain = _split_options(inputs, explain_all)
+        explain_all = self._forecaster.explainer.options(options.get("explain", False))
+        instances, explain = self._split_options(inputs, explain_all)
         table = self._forecaster.signature.table(self._online.resolve(instances))
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
-        wanted = [position for position, flag in enumerate(explain) if flag]
-        if wanted:
-            explanation = self._forecaster.explain(table.iloc[wanted])
-        for number, position in enumerate(wanted):
-            forecasts[position] = {
-                "prediction": forecasts[position],
-                "inputs": table.iloc[position].to_dict(),
-                "explanation": as_dict(explanation, number),
-            }
+        for wanted in dict.fromkeys(one for one in explain if one is not None):
+            positions = [position for position, one in enumerate(explain) if one == wanted]
+            explanations = self._forecaster.answer(table.iloc[positions], wanted)
+            for position, explanation in zip(positions, explanations, strict=True):
+                forecasts[position] = {
+                    "prediction": forecasts[position],
+                    "inputs": table.iloc[position].to_dict(),
+                    "explanation": explanation,
+                }
         return forecasts
+
+    def _split_options(
+        self, inputs: Any, explain_all: ExplainOptions | None
+    ) -> tuple[list[Any], list[ExplainOptions | None]]:
+        """Return the instances without their own ``explain``, and for each how it is to be explained, if at all."""
+        if not isinstance(inputs, list):
+            raise InstanceError(f"Found instances of type {type(inputs).__name__}; expected a list of instances.")
+        instances, explain = [], []
+        for position, instance in enumerate(inputs):
+            own = None
+            if isinstance(instance, Mapping) and "explain" in instance:
+                own = self._forecaster.explainer.options(instance["explain"], where=f"instance {position}")
+                instance = {name: value for name, value in instance.items() if name != "explain"}
+            instances.append(instance)
+            explain.append(own or explain_all)
+        return instances, explain
 
 
 class OnlineFeatures:
@@ -115,24 +134,3 @@ class OnlineFeatures:
                 view.init_serving(self._signature.training_dataset_version)
                 self._view = view
             return self._view
-
-
-def _split_options(inputs: Any, explain_all: bool) -> tuple[list[Any], list[bool]]:
-    """Return the instances without their own ``explain``, and for each whether it is to be explained."""
-    if not isinstance(inputs, list):
-        raise InstanceError(f"Found instances of type {type(inputs).__name__}; expected a list of instances.")
-    instances, explain = [], []
-    for position, instance in enumerate(inputs):
-        own = explain_all
-        if isinstance(instance, Mapping) and "explain" in instance:
-            own = _flag(instance["explain"], f"instance {position}") or explain_all
-            instance = {name: value for name, value in instance.items() if name != "explain"}
-        instances.append(instance)
-        explain.append(own)
-    return instances, explain
-
-
-def _flag(value: Any, where: str) -> bool:
-    if not isinstance(value, bool):
-        raise InstanceError(f"{where}: found explain={value!r}; expected true or false.")
-    return value

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from deepcube.explain import SCORES
 from features import drought
-from inference_pipelines.drought.forecaster import Forecaster
+from inference_pipelines.drought.forecaster import METHODS, Forecaster
 from inference_pipelines.drought.predictor import OnlineFeatures, Predict
 
 VALUES = [round(0.02 * position, 2) for position in range(len(drought.FEATURE_NAMES))]
@@ -50,6 +51,20 @@ def test_an_explanation_beside_the_prediction(predict, way):
         assert abs(explanation["completeness_error"][label]) < 1e-4
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_of_ones_choice_with_scores_within_a_budget(predict, method):
+    options = {"method": method, "scores": True, "budget_seconds": 60}
+    answer = predict.predict([VALUES, BY_NAME | {"explain": False}], explain=options)[0]
+    explanation = json.loads(json.dumps(answer, allow_nan=False))["explanation"]
+    assert explanation["method"] == method
+    assert set(explanation["scores"]) == set(SCORES), explanation["degraded"]
+    assert set(explanation["scores"]["agreement"]) == set(drought.LABELS)
+    for label in drought.LABELS:
+        assert explanation["scores"]["agreement"][label] > 0.5
+        assert abs(explanation["scores"]["completeness_error"][label]) < 0.1
+    assert explanation["seconds"] < 60
+
+
 def test_only_the_instances_that_ask_are_explained(predict):
     answers = predict.predict([VALUES, BY_NAME | {"explain": True}, BY_NAME | {"explain": False}])
     assert ["explanation" in answer for answer in answers] == [False, True, False]
@@ -67,6 +82,10 @@ def test_only_the_instances_that_ask_are_explained(predict):
         ([[*VALUES[:-1], None]], {}, "None for steps_since_observation"),
         ([VALUES], {"explain": "yes"}, "the request: found explain='yes'"),
         ([BY_NAME | {"explain": 1}], {}, "instance 0: found explain=1"),
+        ([VALUES], {"explain": {"method": "tree_shap"}}, "method 'tree_shap'; this model is explained by integrated_g"),
+        ([VALUES], {"explain": {"scores": ["beauty"]}}, "unknown score beauty"),
+        ([BY_NAME | {"explain": {"budget_seconds": -1}}], {}, "instance 0: found budget_seconds=-1"),
+        ([[float("nan")] * len(VALUES)], {"explain": True}, "nan for ndvi_anomaly_lag_0; expected a finite number"),
         ([{"cube": "sample"}], {}, "instance 0: found.*cell_id"),
         ([VALUES, {"cube": "sample", "cell_id": "7"}], {}, "instance 1: found"),
         ([{"cube": "other", "cell_id": 7}], {}, "cube 'other'; this model is for 'sample'"),

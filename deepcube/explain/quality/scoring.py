@@ -141,6 +141,7 @@ def score(
     dims = explanation["attribution"].dims[:2]
     units = str(explanation["attribution"].attrs.get("units", "1"))
     result = xr.Dataset({name: (dims, values[name], _attributes(name, units)) for name in wanted})
+    result = result.assign_coords({dim: explanation[dim] for dim in dims if dim in explanation.coords})
     if "agreement" in wanted:
         result["agreement"].attrs["method"] = chosen
     if curves:
