@@ -24,6 +24,7 @@ from deepcube.oblivious import (
     working_folder,
 )
 from features import drought
+from training_pipelines.drought.card import add_card
 from training_pipelines.drought.data import TrainingData, TrainingDataError, read_training_data, require_cube
 from training_pipelines.drought.evaluation import Evaluation, draw, evaluate
 from training_pipelines.drought.model import build_model, ensemble, load_network, predict, train_fn
@@ -97,13 +98,13 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
         for figure in figures:
             tracker.log_artifact(figure)
 
-        tell(0.85, "registering the model")
+        tell(0.85, "explaining and registering the model")
         signature = _signature(view, data, scores, cube, tracker.run_id)
         example = pd.DataFrame(data.test.inputs[:5].astype(float), columns=drought.FEATURE_NAMES)
         registered = register_model(
             project,
             f"drought_{cube}",
-            save_artifact(Path(scratch) / "model", model, signature),
+            add_card(save_artifact(Path(scratch) / "model", model, signature), model, data, scores),
             metrics=scores.flat(),
             inputs=example,
             outputs=pd.DataFrame(forecast[:5].astype(float), columns=drought.LABELS),
