@@ -106,6 +106,7 @@ class DistributedConfig(ObliviousConfig):
         self.strategy.ranks = ranks
         _check_framework(self.strategy)
         _check_rows(dataset, ranks)
+        _check_factory(model)
         self.ranks, self.restarts, self.timeout, self.interface = ranks, restarts, float(timeout), interface
         self.launcher = launcher or LocalLauncher()
         defaults = {**shared_processors(self.strategy.processes(ranks)), **self.strategy.environment(ranks)}
@@ -269,6 +270,15 @@ def _check_framework(strategy: Strategy) -> None:
     if package and importlib.util.find_spec(package) is None:
         raise ExperimentConfigError(
             f"Found no {package}, which strategy {strategy.name!r} needs; install it (`pip install {package}`)."
+        )
+
+
+def _check_factory(model: Any) -> None:
+    """Check that the model is made on demand: each rank must build its own."""
+    built = not isinstance(model, type) and hasattr(model, "get_weights" if hasattr(model, "fit") else "state_dict")
+    if model is not None and (built or not callable(model)):
+        raise ExperimentConfigError(
+            f"Found a model of type {type(model).__name__}; expected a function or class that builds one in each rank."
         )
 
 

@@ -256,7 +256,7 @@ def _train(model: Any, dataset: Any, hparams: Any, reporter: Any, seed: int, los
             value = loss_of(network, patches, draws)
             value.backward()
             optimizer.step()
-            losses.append(float(value))
+            losses.append(value.item())
         loss = float(np.mean(losses))
         reporter.broadcast(loss, epoch)
     if reporter.rank == 0 and not _sharded(network):

@@ -56,10 +56,6 @@ class TorchStrategy(Strategy):
         build = parts["model"]
         if build is None:
             return parts
-        if not callable(build):
-            raise ExperimentConfigError(
-                f"Found a model of type {type(build).__name__}; expected a function or class that builds one."
-            )
 
         def factory(*args: Any, **options: Any) -> Any:
             model = build(*args, **options).to(self.device)

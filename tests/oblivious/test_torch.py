@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from maggy.experiment import experiment
 
-from deepcube.oblivious import ExperimentConfigError, SingleRunConfig, TrainResultError, WorkerError
+from deepcube.oblivious import ExperimentConfigError, SingleRunConfig, WorkerError
 from deepcube.oblivious.distributed import DistributedConfig
 from deepcube.oblivious.torch_strategies import FullySharded
 
@@ -115,5 +115,5 @@ class TestBadInput:
             distributed(tmp_path, strategy, **options)
 
     def test_a_model_that_is_no_factory(self, tmp_path):
-        with pytest.raises(TrainResultError, match="a function or class that builds one"):
+        with pytest.raises(ExperimentConfigError, match="a function or class that builds one"):
             distributed(tmp_path, FullySharded(units=("Linear",)), model=functions_torch.Net())

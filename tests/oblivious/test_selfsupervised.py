@@ -1,0 +1,107 @@
+"""Learning without labels: losses against their definitions, distributed against single, and a linear probe."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from maggy.experiment import experiment
+
+from deepcube.oblivious import DistributedConfig, SingleRunConfig
+
+torch = pytest.importorskip("torch", reason="torch is optional")
+from deepcube.oblivious import networks, selfsupervised, semisupervised  # noqa: E402
+
+CONTRASTIVE = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "temperature": 0.5}
+MASKED = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "block": 4, "share": 0.5}
+
+
+def patches(rows=40):
+    return torch.randn(rows, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@settings(max_examples=20)
+@given(rows=st.integers(2, 6), seed=st.integers(0, 1000), temperature=st.floats(0.1, 2.0))
+def test_the_contrastive_loss_is_its_formula(rows, seed, temperature):
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(2 * rows, 5))
+    unit = z / np.linalg.norm(z, axis=1, keepdims=True)
+    similarity = np.exp(unit @ unit.T / temperature)
+    losses = []
+    for i in range(2 * rows):
+        others = sum(similarity[i, k] for k in range(2 * rows) if k != i)
+        losses.append(-np.log(similarity[i, (i + rows) % (2 * rows)] / others))
+    one, other = torch.tensor(z[:rows]), torch.tensor(z[rows:])
+    assert float(selfsupervised.contrastive_loss(one, other, temperature)) == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_only_masked_pixels_count_and_every_row_has_as_many():
+    x = patches(6)
+    mask = selfsupervised.block_mask(x, 4, 0.25, selfsupervised.Draws(1))
+    assert mask.shape == (6, 1, 16, 16)
+    assert set(mask.flatten(1).sum(1).tolist()) == {64}
+    assert float(selfsupervised.masked_loss(x, torch.where(mask, x, x + 9), mask)) == 0.0
+    assert float(selfsupervised.masked_loss(x, x + 2, mask)) == pytest.approx(4.0, rel=1e-5)
+
+
+@pytest.mark.parametrize("which", ["contrastive", "masked"])
+def test_pre_training_on_two_ranks_equals_one_process(tmp_path, which):
+    """Negatives come from both ranks: without them, the losses would differ."""
+    train_fn, model, hparams = {
+        "contrastive": (selfsupervised.contrastive_train_fn, networks.Contrastive, CONTRASTIVE),
+        "masked": (selfsupervised.masked_train_fn, networks.Restoring, MASKED),
+    }[which]
+    common = {"model": model, "dataset": patches(), "hparams": hparams, "optimization_key": "loss", "seed": 1}
+    single = experiment.lagom(train_fn, SingleRunConfig(directory=tmp_path, **common))
+    result = experiment.lagom(train_fn, DistributedConfig("ddp", directory=tmp_path, **common))
+    assert result["metric"] == pytest.approx(single["metric"], rel=1e-4)
+
+
+def test_a_pseudo_label_counts_only_where_it_is_sure():
+    weak = torch.tensor([[9.0, 0.0], [0.1, 0.0]])
+    strong = torch.tensor([[0.0, 0.0], [5.0, -5.0]])
+    assert float(semisupervised.pseudo_label_loss(weak, strong, 0.95)) == pytest.approx(np.log(2) / 2)
+
+
+def test_a_teacher_is_the_moving_average_of_its_student():
+    teacher, student = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    expected = 0.9 * teacher.weight.detach() + 0.1 * student.weight.detach()
+    semisupervised.follow(teacher, student, 0.9)
+    torch.testing.assert_close(teacher.weight.detach(), expected)
+
+
+@pytest.mark.parametrize(
+    ("train_fn", "options"),
+    [
+        (semisupervised.consistency_train_fn, {"threshold": 0.6}),
+        (semisupervised.mean_teacher_train_fn, {"decay": 0.9}),
+    ],
+)
+def test_semi_supervised_training_learns_and_equals_one_process_on_two_ranks(tmp_path, train_fn, options):
+    def rows(count, seed):
+        generator = torch.Generator().manual_seed(seed)
+        classes = torch.arange(count) % 2
+        x = torch.randn(count, 1, 16, 16, generator=generator) + 2.0 * classes[:, None, None, None]
+        return torch.utils.data.TensorDataset(x, classes)
+
+    dataset = (rows(16, 1), rows(48, 2).tensors[0], rows(40, 3))
+    hparams = {
+        "epochs": 3,
+        "batch_size": 8,
+        "unlabelled_batch_size": 8,
+        "learning_rate": 3e-3,
+        "weight": 0.5,
+        **options,
+    }
+    common = {"model": networks.Classifier, "dataset": dataset, "hparams": hparams, "optimization_key": "accuracy"}
+    single = experiment.lagom(train_fn, SingleRunConfig(directory=tmp_path, **common))
+    assert single["metric"] > 0.8
+    result = experiment.lagom(train_fn, DistributedConfig("ddp", directory=tmp_path, **common))
+    assert result["metric"] == pytest.approx(single["metric"], abs=0.051)
+
+
+@pytest.mark.slow
+def test_pre_training_helps_a_linear_probe_on_real_interferogram_patches(tmp_path, shared_data):
+    from benchmarks.oblivious_probe import probe
+
+    found = probe(shared_data / "insar-volcano-patches", seeds=(0, 1, 2), epochs=30, into=tmp_path)
+    assert found["contrastive"]["mean"] > found["random"]["mean"]
