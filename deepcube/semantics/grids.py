@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,7 +70,7 @@ class GridAxes:
     def observation_kind(self, variable: str, static: bool) -> IriKind:
         """Return the kind of the observations of a variable."""
         shape = self.shape if static else (len(self.times), *self.shape)
-        return IriKind(f"{self.base}{self.name}/observation/{variable}/", shape)
+        return IriKind(f"{self.base}{self.name}/observation/{quote(variable, safe='')}/", shape)
 
     def centres(self, cells: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return longitude and latitude of the centres of cells, in degrees.

@@ -96,7 +96,7 @@ class CubeMapping:
 
 
 def default_mapping(name: str, variables: MappingType[str, Any]) -> CubeMapping:
-    """Return the mapping that every variable has under its own name.
+    """Return the mapping that every variable has under its own name, with ``_`` for what no prefixed name may hold.
 
     Parameters
     ----------
@@ -106,7 +106,9 @@ def default_mapping(name: str, variables: MappingType[str, Any]) -> CubeMapping:
         As ``Cube.variables``; those with dimensions other than time, y and x are left out.
     """
     mapped = tuple(
-        MappedVariable(item.name, v.VARIABLE + key.replace("/", "_"), item.grid, item.long_name, item.units)
+        MappedVariable(
+            item.name, v.VARIABLE + re.sub(r"[^\w.-]", "_", key, flags=re.ASCII), item.grid, item.long_name, item.units
+        )
         for key, item in variables.items()
         if set(item.dims) in ({"time", "y", "x"}, {"y", "x"})
     )

@@ -1,0 +1,25 @@
+"""Names that published cubes have and that IRIs do not allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from deepcube.semantics import SemanticCube
+
+
+def test_a_variable_with_spaces_is_asked_with_underscores(tmp_path: Path) -> None:
+    values = np.arange(4.0).reshape(1, 2, 2)
+    data = xr.Dataset(
+        {"1 km 16 days NDVI": (("time", "lat", "lon"), values)},
+        {"time": np.array(["2020-01-01"], "datetime64[ns]"), "lat": [1.0, 0.0], "lon": [10.0, 11.0]},
+    )
+    data.to_zarr(tmp_path / "modis.zarr", consolidated=False)
+    engine = SemanticCube([tmp_path / "modis.zarr"])
+    answer = engine.query("SELECT ?o ?v { ?o sosa:observedProperty var:1_km_16_days_NDVI ; sosa:hasSimpleResult ?v }")
+    found = {str(thing.value): float(value.value) for thing, value in answer.rows}
+    assert sorted(found.values()) == [0.0, 1.0, 2.0, 3.0]
+    assert all("/observation/1%20km%2016%20days%20NDVI/0/" in iri for iri in found)
+    assert engine.query(f"ASK {{ <{next(iter(found))}> a sosa:Observation }}").truth is True
