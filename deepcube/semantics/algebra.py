@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import pyoxigraph as ox
@@ -90,8 +91,9 @@ def _raise_unknown_prefix(text: str, prefixes: Mapping[str, str]) -> None:
             )
 
 
-def parse(text: str, base: str | None = None, prefixes: Mapping[str, str] = v.PREFIXES) -> Node:
-    """Return the algebra of a query whose syntax was checked.
+@lru_cache(maxsize=128)
+def parse(text: str, base: str | None = None) -> Node:
+    """Return the algebra of a query whose syntax was checked; the same text has the same algebra, which nobody changes.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def parse(text: str, base: str | None = None, prefixes: Mapping[str, str] = v.PR
     """
     try:
         parsed = parseQuery(text)
-        query = translateQuery(parsed, base=base, initNs=dict(prefixes))
+        query = translateQuery(parsed, base=base, initNs=v.PREFIXES)
     except Exception as error:  # rdflib raises bare exceptions of several libraries
         raise UnsupportedQueryError(f"This query cannot be analysed: {error}") from error
     algebra: Node = query.algebra
@@ -186,8 +188,8 @@ def exists_pattern(expression: CompValue) -> Node:
         for part in _parts(graph):
             if part.name == "TriplesBlock":
                 part["triples"] = [_triples(item) for item in part.triples]
-        return translateGroupGraphPattern(graph)
-    return graph
+        expression["graph"] = translateGroupGraphPattern(graph)  # kept, for translating takes the filters away
+    return expression.graph
 
 
 def _parts(graph: CompValue) -> Iterator[CompValue]:

@@ -142,6 +142,8 @@ _tests = st.lists(
             'FILTER(STRENDS(STR(?c), "1"))',
             "FILTER(BOUND(?v) && ?v / 2 < 8)",
             f"VALUES ?c {{ <{TINY}/cell/1/2> <{TINY}/cell/2/1> ex:none }}",
+            f"FILTER(?v < 0.75 && NOT EXISTS {{ ?x sosa:observedProperty var:lst ; {OF} ; sosa:hasSimpleResult ?y "
+            "FILTER(?y > 33) })",
             "FILTER NOT EXISTS { ?x a dcube:Forest ; sosa:hasFeatureOfInterest ?c }",
             "FILTER EXISTS { ?x sosa:observedProperty var:lst ; sosa:hasFeatureOfInterest ?c ; sosa:resultTime ?t ; "
             "sosa:hasSimpleResult ?y FILTER(?y > ?v + 10) }",
