@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from deepcube.cubes.arrays import stored_array
@@ -92,13 +91,13 @@ def _grid_problems(grid: Grid) -> Iterator[Problem]:
         typical = float(np.median(lengths))
         longest = int(np.argmax(lengths))
         if lengths.max() > 1.5 * typical:
-            gap = pd.Timedelta(int(lengths[longest]), unit="ns")
+            gap = lengths[longest] / 86_400e9
             missing = int(np.maximum(np.rint(lengths / typical) - 1, 0).sum())
             yield Problem(
                 "warning",
                 grid.name,
-                f"times are irregular: about {missing} steps of {pd.Timedelta(int(typical), unit='ns')} are missing, "
-                f"the longest gap is {gap} after {grid.times[longest]:%Y-%m-%d}",
+                f"times are irregular: about {missing} steps of {typical / 86_400e9:.3g} days are missing, "
+                f"the longest gap is {gap:.3g} days after {grid.times[longest]:%Y-%m-%d}",
                 "composite them to regular steps, such as cube.view(step='10D')",
             )
     if not grid.points:

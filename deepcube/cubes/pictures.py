@@ -26,7 +26,7 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
     path : pathlib.Path
         Picture to write; its ending chooses the format.
     variable : str, optional
-        Variable to draw; by default the first one with rows and columns.
+        Variable to draw; by default the first quantity with rows and columns.
     time : anything that pandas understands as a date, optional
         The nearest time is drawn; by default the one with the fewest gaps of up to nine spread over the axis.
 
@@ -44,9 +44,7 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
     """
     from matplotlib.figure import Figure
 
-    name = variable or next(
-        (n for n, v in cube.variables.items() if {"y", "x"} <= set(v.dims) or "point" in v.dims), None
-    )
+    name = variable or _first(cube)
     if name is None:
         raise UnknownVariableError(f"Cube {cube.name!r} has no variable with rows and columns to draw.")
     described, grid = cube.variables[name], cube.grid_of(name)
@@ -54,7 +52,7 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
     image, when = _image(data, time)
     if not np.isfinite(image).any():
         raise NoValidDataError(f"{name} has nothing but gaps {when or 'in its first image'}; choose another time.")
-    timed = "time" in data.dims and data.sizes["time"] > 1
+    timed = "time" in data.dims and data.sizes["time"] > 1 and described.kind != "categorical"
     figure = Figure(figsize=(8, 9 if timed else 7), layout="constrained")
     axes = figure.subplots(2 if timed else 1, 1, height_ratios=[3, 1] if timed else None, squeeze=False)[:, 0]
     low, high = np.nanpercentile(image, [2, 98])
@@ -72,7 +70,7 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
         upright = upright if len(columns) < 2 or columns[0] < columns[-1] else upright[:, ::-1]
         shown = axes[0].imshow(upright, extent=(west, east, south, north), interpolation="nearest", **style)
     unit = f" ({described.units})" if described.units else ""
-    figure.colorbar(shown, ax=axes[0], label=f"{described.long_name}{unit}")
+    figure.colorbar(shown, ax=axes[0], shrink=0.8, label=f"{described.long_name}{unit}")
     simulated = "SIMULATED  " if cube.simulated else ""
     axes[0].set_title(f"{simulated}{cube.name}: {name} {when}")
     axes[0].set_xlabel("x" if grid.crs is None else f"x, {grid.crs.name}")
@@ -83,6 +81,13 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
     figure.savefig(part, dpi=110)
     part.replace(path)
     return path
+
+
+def _first(cube: Cube) -> str | None:
+    """Return the variable to draw unasked: one with rows and columns, rather of quantities than of classes."""
+    drawable = [name for name, held in cube.variables.items() if {"y", "x"} <= set(held.dims) or "point" in held.dims]
+    quantities = [name for name in drawable if cube.variables[name].kind != "categorical"]
+    return next(iter([*quantities, *drawable]), None)
 
 
 def _image(data: xr.DataArray, time: Any) -> tuple[np.ndarray, str]:
@@ -104,6 +109,8 @@ def _image(data: xr.DataArray, time: Any) -> tuple[np.ndarray, str]:
 
 def _series(axes: Any, data: xr.DataArray, label: str) -> None:
     """Draw the spatial mean over time, of at most about a thousand pixels spread over the grid."""
+    from matplotlib.dates import ConciseDateFormatter
+
     others = [dim for dim in data.dims if dim != "time"]
     side = max(1, round(1000 ** (1 / max(1, len(others)))))
     thin = {dim: slice(None, None, -(-data.sizes[dim] // side)) for dim in others}
@@ -111,4 +118,5 @@ def _series(axes: Any, data: xr.DataArray, label: str) -> None:
     sample = data.isel(thin | {"time": steps}).astype(float)
     axes.plot(sample["time"].to_numpy(), sample.mean(others).to_numpy(), lw=1)
     axes.set_ylabel("mean")
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))
     axes.set_title(f"mean over pixels: {label}", fontsize=9)

@@ -58,7 +58,7 @@ def test_check_knows_units_ranges_and_gaps(dataset: xr.Dataset) -> None:
     data = dataset.isel(time=[0, 1, 2, 5]).assign_coords(y=[9.0, 6.0, 5.0, 4.0])
     data["ndvi"].attrs |= {"valid_min": 0.0, "valid_max": 0.5}
     data["dem"][:] = np.nan
-    data["t"] = (data["ndvi"] * 0 + 4).assign_attrs(valid_min=-99, valid_max=99)
+    data["t"] = (data["ndvi"] * 0 + 4).drop_attrs()
     data["t"][0, 0, 0] = np.inf
     cube = Cube("bad", (Grid("main", data, None),), "memory", notes=("times were moved",))
     found = {(p.where, p.severity): p.what for p in check_cube(cube)}
