@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -163,6 +163,7 @@ async def _answer(request: Request, config: EndpointConfig, pool: WorkerPool) ->
     parts = pool.ask(queries[0], forms, seconds, config.rows, explain)
     head = await anext(parts)
     if head["kind"] == "error":
+        await parts.aclose()  # gives the worker back now rather than when the generator is collected
         return JSONResponse(head, _STATUS.get(head["error"], 400))
     return StreamingResponse(_streamed(parts), media_type=head["media"])
 
@@ -172,11 +173,12 @@ def _seconds(text: str, most: float) -> float:
     return int(text) / 1000 if text.isascii() and text.isdigit() and int(text) > 0 else most
 
 
-async def _streamed(parts: AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
-    async for part in parts:
-        if part["kind"] == "error":  # the status is sent already: break the connection, so that nobody takes it for all
-            raise RuntimeError(part["message"])
-        yield part["text"].encode()
+async def _streamed(parts: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[bytes]:
+    async with contextlib.aclosing(parts):
+        async for part in parts:
+            if part["kind"] == "error":  # the status is sent already: break off, so that nobody takes it for all
+                raise RuntimeError(part["message"])
+            yield part["text"].encode()
 
 
 def _wanted(accept: str, named: str | None) -> dict[str, str]:

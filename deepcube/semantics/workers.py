@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import resource
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,7 +95,7 @@ class WorkerPool:
 
     async def ask(
         self, text: str, forms: dict[str, str], seconds: float, rows: int, explain: bool
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the parts of an answer: first its media type, then text; or an error.
 
         Parameters
@@ -123,10 +123,11 @@ class WorkerPool:
                     if part["kind"] == "end":
                         clean = True
                         return
-                    yield part
                     if part["kind"] == "error":
                         clean = not part.get("fatal", False)
+                        yield part
                         return
+                    yield part
             finally:
                 if not clean:  # out of time, or the client left: what it does is of no use to anyone
                     worker.end()
