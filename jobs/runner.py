@@ -90,7 +90,7 @@ class JobRunner:
         definitions.make_folder(self._project, _SOURCES)
         return definitions.absolute(self._project, self._datasets.upload(source, _SOURCES, overwrite=True))
 
-    def run(self, stage: str, source: str, listener: Listener) -> dict[str, Any]:
+    def run(self, stage: str, source: str, listener: Listener, mode: str | None = None) -> dict[str, Any]:
         """Run one stage and follow its log to the end.
 
         Parameters
@@ -101,6 +101,8 @@ class JobRunner:
             What the stage reads.
         listener : callable
             Told every new line of the log.
+        mode : str, optional
+            How to train; only for the training stage.
 
         Returns
         -------
@@ -114,8 +116,8 @@ class JobRunner:
         """
         definitions.make_folder(self._project, self._run)
         job = self._project.get_job_api().get_job(self.job_name(stage))
-        arguments = shlex.join(["--stage", stage, "--source", source, "--result", self._run])
-        execution = job.run(args=arguments, await_termination=False)
+        arguments = ["--stage", stage, "--source", source, "--result", self._run, *(["--mode", mode] if mode else [])]
+        execution = job.run(args=shlex.join(arguments), await_termination=False)
         try:
             execution = self._follow(job, execution, listener)
         except KeyboardInterrupt:

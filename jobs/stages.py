@@ -4,7 +4,8 @@ A use case is found by its name, by convention:
 
 - ``features.<name>.cube_name(source)`` names the cube that a source becomes;
 - ``feature_pipelines.<name>.run(project, source, progress=...)`` writes its features;
-- ``training_pipelines.<name>.run(project, cube, progress=...)`` trains and registers its model;
+- ``training_pipelines.<name>.run(project, cube, progress=...)`` trains and registers its model; one that can train in
+  several ways also has ``MODES``, their names, and takes ``mode=...``;
 - ``inference_pipelines.<name>.run(project, cube, progress=...)`` predicts, deploys and explains.
 
 Each ``run`` returns a JSON-able summary, which the job leaves in the project's ``Resources`` for whoever started it.
@@ -43,6 +44,10 @@ STAGES = tuple(PIPELINES)
 _PROGRESS_LINE = re.compile(r"::progress (?P<fraction>[0-9.]+) (?P<message>.*)$")
 
 
+class ModeError(Exception):
+    """A stage has no mode of this name."""
+
+
 @dataclass(frozen=True)
 class UseCase:
     """A use case as jobs see it.
@@ -69,7 +74,7 @@ class UseCase:
     schedule: Mapping[str, str] = field(default_factory=dict)
     validates: bool = False
 
-    def run(self, stage: str, project: Any, source: str) -> dict[str, Any]:
+    def run(self, stage: str, project: Any, source: str, mode: str | None = None) -> dict[str, Any]:
         """Run one stage in this process, with progress on standard output.
 
         Parameters
@@ -80,16 +85,30 @@ class UseCase:
             A logged-in project.
         source : str
             A named source or a path.
+        mode : str, optional
+            How to train; the pipeline's own default without.
 
         Returns
         -------
         dict
             The summary of the stage.
+
+        Raises
+        ------
+        ModeError
+            If the stage has no such mode.
         """
         pipeline = importlib.import_module(f"{PIPELINES[stage]}.{self.name}")
         if stage != "features":
             source = importlib.import_module(f"features.{self.name}").cube_name(source)
-        summary: dict[str, Any] = pipeline.run(project, source, progress=_print_progress)
+        options = {}
+        if mode is not None:
+            modes = getattr(pipeline, "MODES", ())
+            if mode not in modes:
+                there_are = ", ".join(modes) or "none"
+                raise ModeError(f"stage {stage} of {self.name} has no mode {mode!r}; there are: {there_are}")
+            options["mode"] = mode
+        summary: dict[str, Any] = pipeline.run(project, source, progress=_print_progress, **options)
         return summary
 
 
@@ -128,6 +147,7 @@ def main(use_case: UseCase) -> None:
     parser = argparse.ArgumentParser(description=use_case.title)
     parser.add_argument("--stage", choices=STAGES, required=True)
     parser.add_argument("--source", default="sample", help="a named source or a path")
+    parser.add_argument("--mode", help="how to train, where the use case has several ways")
     parser.add_argument("--result", required=True, help="folder of the project where the summary is left")
     arguments = parser.parse_args()
     if not use_case.validates:
@@ -139,7 +159,7 @@ def main(use_case: UseCase) -> None:
         project = hopsworks.login()
         with tempfile.TemporaryDirectory() as scratch:
             source = _fetch(project, arguments.source, scratch) if arguments.stage == "features" else arguments.source
-            summary = use_case.run(arguments.stage, project, source)
+            summary = use_case.run(arguments.stage, project, source, arguments.mode)
         summary["seconds"] = round(time.monotonic() - started, 1)
         _leave(project, arguments.result, arguments.stage, summary)
     except Exception as error:

@@ -26,6 +26,7 @@ from jobs.stages import STAGES
 @click.argument("use_case", metavar="USE_CASE", required=False)
 @click.option("--source", default="sample", show_default=True, help="sample, simulated, or the path of a cube.")
 @click.option("--stage", type=click.Choice(["all", *STAGES]), default="all", show_default=True, help="What to run.")
+@click.option("--mode", help="How to train, where the use case has several ways: single, hpo, ablation, data-parallel.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line: a JSON object of everything created.")
 @click.option(
     "--output",
@@ -35,7 +36,9 @@ from jobs.stages import STAGES
     help="Folder that figures are downloaded to.",
 )
 @home_option
-def run(use_case: str | None, source: str, stage: str, as_json: bool, output: Path, home: Path | None) -> None:
+def run(
+    use_case: str | None, source: str, stage: str, mode: str | None, as_json: bool, output: Path, home: Path | None
+) -> None:
     """Run a use case: features, training and inference, each as a Hopsworks job.
 
     Uses the platform that the HOPSWORKS_* variables name; without them, the embedded one, started if need be. Without
@@ -59,7 +62,7 @@ def run(use_case: str | None, source: str, stage: str, as_json: bool, output: Pa
     results: dict[str, dict[str, Any]] = {}
     for name in stages:
         with _follower(console, f"{runner.job_name(name)}") as listener:
-            results[name] = runner.run(name, place, listener)
+            results[name] = runner.run(name, place, listener, mode if name == "training" else None)
     summary = Summary.of(use_case, source, results)
     summary.figures = [str(runner.download(path, output / use_case / summary.cube)) for path in summary.figures]
     show(summary, console)

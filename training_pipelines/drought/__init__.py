@@ -16,7 +16,6 @@ from deepcube.oblivious import (
     MODEL_FILE,
     MlflowTracker,
     Signature,
-    SingleRunConfig,
     Step,
     register_model,
     save_artifact,
@@ -27,12 +26,13 @@ from features import drought
 from training_pipelines.drought.card import add_card
 from training_pipelines.drought.data import TrainingData, TrainingDataError, read_training_data, require_cube
 from training_pipelines.drought.evaluation import Evaluation, draw, evaluate
-from training_pipelines.drought.model import build_model, ensemble, load_network, predict, train_fn
+from training_pipelines.drought.model import ensemble, load_network, predict, train_fn
+from training_pipelines.drought.modes import MODES, Study, check_mode, config, study
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
 
-__all__ = ["HPARAMS", "SEEDS", "TrainingDataError", "run"]
+__all__ = ["HPARAMS", "MODES", "SEEDS", "TrainingDataError", "run"]
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""
@@ -54,7 +54,7 @@ _BATCHES = 50
 _SMALLEST_BATCH = 128
 
 
-def run(project: "Project", cube: str, *, progress: Progress | None = None) -> dict[str, Any]:
+def run(project: "Project", cube: str, *, progress: Progress | None = None, mode: str = "single") -> dict[str, Any]:
     """Train, score and register the drought model of one cube.
 
     Parameters
@@ -65,18 +65,21 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
         Name of a cube that the feature pipeline has written.
     progress : callable, optional
         Called as ``progress(fraction, message)``.
+    mode : str
+        How to train: one of :data:`MODES`.
 
     Returns
     -------
     dict
         JSON-able summary: model name and version with metrics, baselines and spread over seeds; training dataset
-        version, rows and dates; MLflow run; figures in the project.
+        version, rows and dates; MLflow run; figures in the project; what the mode found.
 
     Raises
     ------
     TrainingDataError
-        If the feature store holds nothing, or too little, of that cube.
+        If the feature store holds nothing, or too little, of that cube, or there is no such mode.
     """
+    check_mode(mode)
     tell = progress or (lambda fraction, message: None)
     tell(0.0, f"reading the training data of {cube}")
     fs = project.get_feature_store()
@@ -87,19 +90,21 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
     tracker = MlflowTracker(working_folder() / "mlflow", "drought", lineage, name=f"drought {cube}")
 
     with tempfile.TemporaryDirectory() as scratch, tracker:
-        runs = [_train(data, seed, tracker, tell) for seed in SEEDS]
+        hparams = {**HPARAMS, "batch_size": max(_SMALLEST_BATCH, len(data.train.inputs) // _BATCHES)}
+        found = study(mode, data, hparams, tracker, tell)
+        runs = [_train(mode, data, found.hparams, seed, tracker, tell) for seed in SEEDS]
         networks = [load_network(Path(one["directory"]) / MODEL_FILE) for one in runs]
         model = ensemble(networks)
         tell(0.8, "scoring on held-out time")
         forecast = predict(model, data.test.inputs)
         scores = evaluate(data.test, forecast, [predict(network, data.test.inputs) for network in networks])
-        figures = draw(scores, runs, Path(scratch), cube)
+        figures = [*draw(scores, runs, Path(scratch), cube), *found.figures]
         tracker.log_metrics(scores.flat())
         for figure in figures:
             tracker.log_artifact(figure)
 
         tell(0.85, "explaining and registering the model")
-        signature = _signature(view, data, scores, cube, tracker.run_id)
+        signature = _signature(view, data, scores, cube, tracker.run_id, mode, found)
         example = pd.DataFrame(data.test.inputs[:5].astype(float), columns=drought.FEATURE_NAMES)
         registered = register_model(
             project,
@@ -131,34 +136,31 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
             "seeds": scores.seeds,
             "beats_baselines": scores.beats_baselines,
         },
+        "mode": mode,
+        "study": found.summary,
         "mlflow": {"run_id": tracker.run_id, "uri": tracker.uri},
         "figures": uploaded,
     }
 
 
-def _train(data: TrainingData, seed: int, tracker: MlflowTracker, tell: Progress) -> dict[str, Any]:
+def _train(
+    mode: str, data: TrainingData, hparams: dict[str, Any], seed: int, tracker: MlflowTracker, tell: Progress
+) -> dict[str, Any]:
     """Train one network in a run of its own, below the tracker's parent run."""
-    done, rows = SEEDS.index(seed), len(data.train.inputs)
+    done, begin = SEEDS.index(seed), 0.4 if mode in ("hpo", "ablation") else 0.1
 
     def show(step: Step) -> bool:
         share = (done + (step.step + 1) / HPARAMS["epochs"]) / len(SEEDS)
-        tell(0.1 + 0.7 * share, f"seed {done + 1} of {len(SEEDS)}: validation RMSE {step.metric:.4f}")
+        tell(begin + (0.8 - begin) * share, f"seed {done + 1} of {len(SEEDS)}: validation RMSE {step.metric:.4f}")
         return False
 
-    config = SingleRunConfig(
-        model=build_model,
-        dataset=(data.train, data.validation),
-        hparams={**HPARAMS, "batch_size": max(_SMALLEST_BATCH, rows // _BATCHES)},
-        optimization_key="validation_rmse",
-        seed=seed,
-        name=f"drought seed {seed}",
-        tracker=tracker,
-        observers=[show],
-    )
-    return dict(experiment.lagom(train_fn, config))
+    one = config(mode, data, hparams, seed, tracker=tracker, observers=[show])
+    return dict(experiment.lagom(train_fn, one))
 
 
-def _signature(view: Any, data: TrainingData, scores: Evaluation, cube: str, mlflow_run_id: str) -> Signature:
+def _signature(
+    view: Any, data: TrainingData, scores: Evaluation, cube: str, mlflow_run_id: str, mode: str, found: Study
+) -> Signature:
     units = dict.fromkeys(drought.FEATURE_NAMES, "1") | {"steps_since_observation": "steps"}
     return Signature(
         inputs=drought.FEATURE_NAMES,
@@ -173,7 +175,9 @@ def _signature(view: Any, data: TrainingData, scores: Evaluation, cube: str, mlf
             "split": data.split.isoformat(),
             "metrics": scores.flat(),
             "seeds": list(SEEDS),
-            "hparams": HPARAMS,
+            "hparams": found.hparams,
+            "mode": mode,
+            "study": found.summary,
             "mlflow_run_id": mlflow_run_id,
         },
     )
