@@ -112,7 +112,7 @@ def open_array(source: str, grid: str, name: str, data: Any) -> Array:
     Array
         Read by tensorstore if what is stored is what xarray yields, else by xarray.
     """
-    path = Path(source)
+    path = Path(source).resolve()  # tensorstore takes absolute paths only
     folder = path / name if grid == "main" else path / grid / name
     expected = ("y", "x") if "time" not in data.dims else ("time", "y", "x")
     encoding = data.encoding

@@ -212,3 +212,8 @@ def test_float32_values_are_compared_as_doubles() -> None:
             ("=", np.equal),
         ):
             assert (_compared(values, sign, constant) == function(values.astype("f8"), constant)).all()
+
+
+def test_a_relative_path_reads_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(path.parent)
+    assert _count(SemanticCube([path.name]), ALL + "}")[0] == 24_000
