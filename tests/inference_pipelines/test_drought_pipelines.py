@@ -11,6 +11,7 @@ import xarray as xr
 from mlflow import MlflowClient
 
 import training_pipelines.drought as training
+from deepcube.explain import CARD_HTML, CARD_JSON
 from feature_pipelines import drought as feature_pipeline
 from features import drought
 from inference_pipelines import drought as inference
@@ -90,6 +91,17 @@ def test_the_model_is_registered_with_scores_schema_example_and_lineage(store: A
     assert [dataset.version for dataset in provenance.accessible] == [trained["training_dataset_version"]]
 
 
+def test_the_model_is_registered_with_its_card(store: Any, trained: dict[str, Any], tmp_path: Path) -> None:
+    model = store.get_model_registry().get_model(f"drought_{CUBE}", trained["model"]["version"])
+    folder = Path(model.download(str(tmp_path)))
+    card = json.loads((folder / CARD_JSON).read_text())
+    rows = {(row[0], row[1]): row[2] for row in card["metrics"]["rows"]}
+    assert rows["model", "overall"] == pytest.approx(trained["model"]["metrics"]["overall"]["rmse"])
+    assert card["split"] == trained["split"]
+    assert "data:image/png" in (folder / CARD_HTML).read_text()
+    assert all((folder / figure).is_file() for figure in card["figures"].values())
+
+
 def test_the_run_is_tracked(trained: dict[str, Any]) -> None:
     client = MlflowClient(trained["mlflow"]["uri"])
     run = client.get_run(trained["mlflow"]["run_id"])
@@ -138,6 +150,14 @@ def test_the_endpoint_explains_on_request_and_names_what_is_wrong(store: Any, in
     explained = served.predict(data={"instances": [values], "explain": True})["predictions"][0]
     assert plain == pytest.approx(explained["prediction"])
     assert set(explained) == {"prediction", "inputs", "explanation"}
+    wanted = {"method": "gradient_x_input", "scores": ["infidelity", "agreement"], "budget_seconds": 30}
+    scored = served.predict(data={"instances": [values], "explain": wanted})["predictions"][0]["explanation"]
+    assert scored["method"] == "gradient_x_input"
+    assert scored["seconds"] <= scored["budget_seconds"] == 30
+    assert set(scored["scores"]) == {"infidelity", "agreement"}
+    with pytest.raises(Exception, match="found method 'magic'; this model is explained by") as unknown:
+        served.predict(data={"instances": [values], "explain": {"method": "magic"}})
+    assert "400" in str(unknown.value)
     with pytest.raises(Exception, match="missing season_sin") as refused:
         served.predict(inputs=[{name: value for name, value in values.items() if name != "season_sin"}])
     assert "400" in str(refused.value)
