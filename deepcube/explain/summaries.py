@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deepcube.explain.card import CardTable
 from deepcube.explain.errors import InputError
@@ -126,6 +127,8 @@ def draw_importance(table: CardTable, path: Path, *, title: str) -> Path:
     right.barh(names, [row[2] for row in table.rows][::-1], xerr=errors, color="tab:orange")
     left.set_xlabel(table.columns[1])
     right.set_xlabel(table.columns[2])
+    for panel in (left, right):
+        panel.xaxis.set_major_locator(MaxNLocator(4))
     right.axvline(0, color="black", linewidth=0.8)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=120)
