@@ -8,7 +8,7 @@ import xarray as xr
 
 from deepcube.explain.errors import InputError, MethodError
 from deepcube.explain.inputs import as_inputs
-from deepcube.explain.models import Array, ModelAdapter, adapt
+from deepcube.explain.models import Array, ModelAdapter, adapt, output_names
 
 _SPATIAL = 4  # (rows, y, x, channels)
 
@@ -57,8 +57,6 @@ def activation_map(
     InputError
         If the inputs lack the dimensions.
     """
-    from deepcube.explain.interface import output_names
-
     adapter, array = adapt(model), as_inputs(inputs)
     missing = [dim for dim in dims if dim not in array.dims]
     if missing:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from deepcube.explain.errors import InputError
 from deepcube.explain.inputs import as_inputs, fit_background
-from deepcube.explain.models import Array, ModelAdapter, adapt
+from deepcube.explain.models import Array, ModelAdapter, adapt, output_names
 
 
 def counterfactual(
@@ -67,8 +67,6 @@ def counterfactual(
     InputError
         If a fixed name does not exist, or nothing in the background is predicted as wanted.
     """
-    from deepcube.explain.interface import output_names
-
     array, adapter = as_inputs(inputs), adapt(model)
     sample = fit_background(array, background)
     shape = array.shape[1:]

@@ -9,7 +9,7 @@ import xarray as xr
 from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.errors import InputError
 from deepcube.explain.inputs import as_inputs
-from deepcube.explain.models import Array, ModelAdapter, adapt
+from deepcube.explain.models import Array, ModelAdapter, adapt, output_names
 
 REPEATS = 10
 """Permutations of each feature."""
@@ -227,8 +227,6 @@ def _effects(
     outputs: Sequence[str] | None,
     output_units: str,
 ) -> xr.Dataset:
-    from deepcube.explain.interface import output_names
-
     base = adapter.predict(x).mean(axis=0)
     labels = output_names(adapter.original, len(base), outputs)
     longest = max(len(grid) for grid in grids)

@@ -11,7 +11,7 @@ import xarray as xr
 from deepcube.explain.attribution import build_attributions
 from deepcube.explain.errors import InputError, MethodError, OutputError
 from deepcube.explain.inputs import as_inputs, fit_background, fit_baseline
-from deepcube.explain.models import adapt
+from deepcube.explain.models import adapt, output_names
 from deepcube.explain.quality import score
 from deepcube.explain.recipes import METHODS, Recipe
 from deepcube.explain.shapley import as_background
@@ -142,38 +142,6 @@ def explain(
         wanted = None if isinstance(scores, bool) else scores
         result = result.assign(score(adapter, result, wanted, recipe=recipe, seed=seed))
     return result
-
-
-def output_names(model: Any, count: int, names: Sequence[str] | None = None) -> list[str]:
-    """Return the names of a model's outputs.
-
-    Parameters
-    ----------
-    model : object
-        The model; a classifier knows its classes.
-    count : int
-        How many outputs it has.
-    names : sequence of str, optional
-        Their names, if given.
-
-    Returns
-    -------
-    list of str
-        The names.
-
-    Raises
-    ------
-    OutputError
-        If as many are not given.
-    """
-    if names is None:
-        classes = getattr(model, "classes_", None)
-        if classes is not None and len(classes) == count:
-            return [str(name) for name in classes]
-        return [f"output_{i}" for i in range(count)]
-    if len(names) != count:
-        raise OutputError(f"Found a model with {count} outputs; expected {len(names)}: {', '.join(names)}.")
-    return [str(name) for name in names]
 
 
 def _ordered(data: Any, order: Sequence[str] | None) -> Any:

@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,3 +234,35 @@ def _is_instance(model: Any, module: str, name: str) -> bool:
 def _refused(x: Array, error: Exception) -> InputError:
     said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     return InputError(f"Found inputs of shape {x.shape} that the model refuses: {said}.")
+
+
+def output_names(model: Any, count: int, names: Sequence[str] | None = None) -> list[str]:
+    """Return the names of a model's outputs.
+
+    Parameters
+    ----------
+    model : object
+        The model; a classifier knows its classes.
+    count : int
+        How many outputs it has.
+    names : sequence of str, optional
+        Their names, if given.
+
+    Returns
+    -------
+    list of str
+        The names.
+
+    Raises
+    ------
+    OutputError
+        If as many are not given.
+    """
+    if names is None:
+        classes = getattr(model, "classes_", None)
+        if classes is not None and len(classes) == count:
+            return [str(name) for name in classes]
+        return [f"output_{i}" for i in range(count)]
+    if len(names) != count:
+        raise OutputError(f"Found a model with {count} outputs; expected {len(names)}: {', '.join(names)}.")
+    return [str(name) for name in names]

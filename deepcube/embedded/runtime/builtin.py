@@ -6,26 +6,15 @@ project and the arguments that the job was made with (``args`` among them: what 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.platform import Platform, Project
+from deepcube.embedded.runtime.executions import Executions
+from deepcube.embedded.runtime.functions import BUILTINS, say
 from deepcube.embedded.runtime.jobs import job_document, save_job
 
 __all__ = ["BUILTINS", "ensure_job", "job_document", "run_job", "say"]
-
-BUILTINS: dict[str, Callable[[Platform, Project, dict[str, Any]], None]] = {}
-
-OUTPUT: ContextVar[Callable[[str], None] | None] = ContextVar("OUTPUT", default=None)
-
-
-def say(text: str) -> None:
-    """Write a line to the log of the built-in job that runs in this thread; elsewhere do nothing."""
-    write = OUTPUT.get()
-    if write is not None:
-        write(text + "\n")
 
 
 def ensure_job(platform: Platform, project: Project, name: str, *, kind: str, **arguments: Any) -> Entity:
@@ -56,6 +45,4 @@ def run_job(platform: Platform, project: Project, job: Entity, arguments: str = 
 
     A short built-in job is over when this returns, so that a client that waits for it need not poll.
     """
-    from deepcube.embedded.runtime.executions import Executions  # which runs the functions registered here
-
     return platform.service(Executions).start(project, job, arguments=arguments)

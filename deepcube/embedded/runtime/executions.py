@@ -21,9 +21,9 @@ from typing import Any
 from deepcube.embedded.catalog import Entity, now_ms
 from deepcube.embedded.errors import EmbeddedError
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.runtime.builtin import BUILTINS, OUTPUT
 from deepcube.embedded.runtime.commands import find_program, key_label, prepare
 from deepcube.embedded.runtime.environment import forget_key
+from deepcube.embedded.runtime.functions import BUILTINS, OUTPUT
 from deepcube.embedded.runtime.jobs import JOB
 from deepcube.embedded.runtime.processes import GRACE_SECONDS, Process, Result
 from deepcube.embedded.runtime.records import EXECUTION, FINAL_STATES, Records

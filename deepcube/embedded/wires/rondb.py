@@ -19,6 +19,7 @@ from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.online.vectors import Vector, VectorPlan
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.store.views import find_view
+from deepcube.embedded.wires.http import HttpWire
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_ENTRIES = 100_000
@@ -41,8 +42,6 @@ class RonDbWire:
     """
 
     def __init__(self, platform: Platform) -> None:
-        from deepcube.embedded.server import HttpWire  # which lists this wire
-
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="rondb")
         self._service = VectorService(platform)
         self._http = HttpWire(platform, self, platform.settings.ports["online_rest"])
