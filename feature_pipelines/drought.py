@@ -3,7 +3,9 @@
 The same source written twice leaves the same rows. Everything is checked before the first row is written.
 """
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,7 +27,7 @@ def run(project: "Project", source: str, *, progress: Progress | None = None) ->
     project : hopsworks.project.Project
         A logged-in project.
     source : str
-        ``"sample"``, or the path of a GeoTIFF stack, NetCDF file or Zarr store; see
+        ``"sample"``, ``"simulated"``, or the path of a GeoTIFF stack, NetCDF file or Zarr store; see
         :func:`features.drought.open_source`.
     progress : callable, optional
         Called as ``progress(fraction, message)``.
@@ -42,7 +44,13 @@ def run(project: "Project", source: str, *, progress: Progress | None = None) ->
     """
     tell = progress or (lambda fraction, message: None)
     tell(0.0, f"opening {source}")
-    ndvi = drought.open_source(source)
+    with tempfile.TemporaryDirectory() as scratch:
+        ndvi = drought.open_source(source, Path(scratch))
+        return {"source": source, **_write(project, ndvi, tell)}
+
+
+def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict[str, Any]:
+    """Write all rows of a source, and whether it is simulated."""
     fs = project.get_feature_store()
     groups = {
         "ndvi": drought.ndvi_group(fs),
@@ -60,14 +68,18 @@ def run(project: "Project", source: str, *, progress: Progress | None = None) ->
             group.insert(table, storage="offline" if group.online_enabled else None)
             rows[name] += len(table)
         newest.append(drought.latest_rows(tables.features))
+    if ndvi.cube.simulated:
+        for group in groups.values():
+            drought.label_simulated(group)
+    view = drought.feature_view(fs, ndvi.cube.name, simulated=ndvi.cube.simulated)
 
     tell(len(ndvi) / (len(ndvi) + 0.2), "writing the newest features online")
     groups["features"].insert(pd.concat(newest, ignore_index=True), storage="online", wait=True)
     tell(1.0, f"wrote {sum(rows.values())} rows of {ndvi.cube.name}")
     return {
         "cube": ndvi.cube.name,
-        "source": source,
         "simulated": ndvi.cube.simulated,
+        "feature_view": {"name": view.name, "version": view.version},
         "feature_groups": {group.name: rows[name] for name, group in groups.items()},
         "cells": int(ndvi.cell_id.size),
         "cell_level": ndvi.level,

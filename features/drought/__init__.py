@@ -18,15 +18,18 @@ from features.drought.schema import (
     LABELS,
     LAGS,
     PERSISTENCE,
+    SIMULATED_LABEL,
     VERSION,
     climatology_group,
     feature_view,
     features_group,
+    is_simulated,
+    label_simulated,
     ndvi_group,
     targets_group,
     time_split,
 )
-from features.drought.source import SAMPLE, NdviSource, cube_name, open_source
+from features.drought.source import SAMPLE, SIMULATED, NdviSource, cube_name, open_source
 from features.drought.tables import Block, Tables, compute_tables, latest_rows
 
 __all__ = [
@@ -38,6 +41,8 @@ __all__ = [
     "LAGS",
     "PERSISTENCE",
     "SAMPLE",
+    "SIMULATED",
+    "SIMULATED_LABEL",
     "VERSION",
     "Block",
     "NdviSource",
@@ -47,6 +52,8 @@ __all__ = [
     "cube_name",
     "feature_view",
     "features_group",
+    "is_simulated",
+    "label_simulated",
     "latest_rows",
     "ndvi_group",
     "open_source",

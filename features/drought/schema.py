@@ -19,6 +19,9 @@ class Column(NamedTuple):
     description: str
 
 
+SIMULATED_LABEL = "SIMULATED DATA"
+"""Words that the description of every feature view over a simulated cube begins with."""
+
 VERSION = 1
 """Version of the feature groups and of the feature view."""
 
@@ -161,7 +164,7 @@ def targets_group(fs: "FeatureStore") -> "FeatureGroup":
     return _group(fs, "drought_targets", description, _TARGET_COLUMNS, online=True)
 
 
-def feature_view(fs: "FeatureStore", cube: str) -> "FeatureView":
+def feature_view(fs: "FeatureStore", cube: str, *, simulated: bool | None = None) -> "FeatureView":
     """Get or create the feature view ``drought_<cube>``: targets joined point-in-time with the features.
 
     Parameters
@@ -170,6 +173,8 @@ def feature_view(fs: "FeatureStore", cube: str) -> "FeatureView":
         Feature store that holds the four groups.
     cube : str
         Name of a cube that the feature pipeline has written.
+    simulated : bool, optional
+        Whether the cube is simulated, which the description of the view then says from now on; without, it stays.
 
     Returns
     -------
@@ -182,13 +187,37 @@ def feature_view(fs: "FeatureStore", cube: str) -> "FeatureView":
         .join(inputs.select(FEATURE_NAMES), on=KEYS, join_type="inner")
         .filter(targets.get_feature("cube") == cube)
     )
-    return fs.get_or_create_feature_view(
-        name=f"drought_{cube}",
-        version=VERSION,
-        description=f"NDVI of {cube} one to three steps ahead, from what is known at the forecast origin",
-        query=query,
-        labels=LABELS,
+    description = f"NDVI of {cube} one to three steps ahead, from what is known at the forecast origin"
+    if simulated:
+        description = f"{SIMULATED_LABEL}: {description}"
+    view = fs.get_or_create_feature_view(
+        name=f"drought_{cube}", version=VERSION, description=description, query=query, labels=LABELS
     )
+    if simulated is not None and is_simulated(view) != simulated:
+        view.description = description
+        view.update()
+    return view
+
+
+def is_simulated(view: Any) -> bool:
+    """Tell from the description of a cube's feature view whether the cube is simulated."""
+    return str(view.description or "").startswith(SIMULATED_LABEL)
+
+
+def label_simulated(group: Any) -> None:
+    """Say in the description of a feature group that some of its rows are of simulated cubes.
+
+    Cubes share their groups, so the description only points to where it is said of each cube. Saying it again changes
+    nothing.
+
+    Parameters
+    ----------
+    group : hsfs.feature_group.FeatureGroup
+        A group that holds rows of a simulated cube.
+    """
+    note = f"Holds rows of cubes that are {SIMULATED_LABEL}: the feature view drought_<cube> says which."
+    if note not in (group.description or ""):
+        group.update_description(f"{group.description}. {note}")
 
 
 def _group(

@@ -1,10 +1,11 @@
-"""Where NDVI comes from: the offline sample or any cube that has NDVI, or a red and a near infrared band."""
+"""Where NDVI comes from: the sample, a simulated cube or any cube with NDVI, or a red and a near infrared band."""
 
 import importlib.resources
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,14 @@ SAMPLE = "sample"
 SAMPLE_CUBE = "romania_s2"
 """Name of the cube that the sample becomes."""
 
+SIMULATED = "simulated"
+"""Name of the simulated source: Sentinel-2 every 5 days and daily weather, each on its own grid."""
+
+SIMULATED_CUBE = "simulated_drought"
+"""Name of the cube that it becomes."""
+
+_SIMULATION: dict[str, Any] = {"seed": 0, "size": "small", "side": 24}
+
 STEP = pd.Timedelta(days=10)
 """Step that cubes without a regular axis, or with a finer one, are composited to."""
 
@@ -54,6 +63,7 @@ _CLEAR: dict[str, Callable[[NDArray], NDArray[np.bool_]]] = {
     "clm": lambda mask: mask == 0,  # eo-learn: 1 cloud, 255 no data
     "is_data": lambda mask: mask == 1,
 }
+_NAMED = {SAMPLE: SAMPLE_CUBE, SIMULATED: SIMULATED_CUBE}
 _SCALED_RANGE = (-2000.0, 10000.0)
 _SCALE = 1e-4
 
@@ -121,18 +131,21 @@ class NdviSource:
 
 def cube_name(source: str) -> str:
     """Return the name that the cube of a source gets in the feature store."""
-    return SAMPLE_CUBE if source == SAMPLE else slug(Path(source).stem)
+    return _NAMED[source] if source in _NAMED else slug(Path(source).stem)
 
 
-def open_source(source: str) -> NdviSource:
+def open_source(source: str, folder: Path | None = None) -> NdviSource:
     """Open a source and check everything that could go wrong later, without keeping its values in memory.
 
     Parameters
     ----------
     source : str
-        ``"sample"``, or the path of a cube that :func:`deepcube.cubes.open_cube` reads and that has a variable NDVI,
-        or a red and a near infrared band (Sentinel-2 names such as B4 and B8A, or red and nir), with or without a
-        scene classification or cloud mask. A cube with one variable of any name in a GeoTIFF stack counts as NDVI.
+        ``"sample"``, ``"simulated"``, or the path of a cube that :func:`deepcube.cubes.open_cube` reads and that has
+        a variable NDVI, or a red and a near infrared band (Sentinel-2 names such as B4 and B8A, or red and nir), with
+        or without a scene classification or cloud mask. A cube with one variable of any name in a GeoTIFF stack counts
+        as NDVI.
+    folder : pathlib.Path, optional
+        Where ``"simulated"`` is made; it has to stay while blocks are read. Unused for other sources.
 
     Returns
     -------
@@ -144,7 +157,11 @@ def open_source(source: str) -> NdviSource:
     deepcube.cubes.CubeError
         One of its kinds, for whatever is wrong with the cube.
     """
-    path = _sample_path() if source == SAMPLE else source
+    path: str | Path = source
+    if source == SAMPLE:
+        path = _sample_path()
+    elif source == SIMULATED:
+        path = _simulate(folder)
     cube = open_cube(path, name=cube_name(source))
     inputs = _find_inputs(cube)
     grid = cube.grid_of(inputs[0])
@@ -155,6 +172,18 @@ def open_source(source: str) -> NdviSource:
     cell_id, level = pixel_cells(*grid.longitude_latitude())
     scale = _survey(cube, grid, inputs, masks, split.train_end)
     return NdviSource(cube, grid, inputs, masks, scale, steps, split, cell_id, level)
+
+
+def _simulate(folder: Path | None) -> Path:
+    """Make the simulated cube, the same one every time."""
+    if folder is None:
+        raise CubeNotFoundError(
+            f"Found no folder to make the source {SIMULATED!r} in; expected one. Pass it to open_source(), or the path "
+            "of a cube that `deepcube simulate drought` has made."
+        )
+    from deepcube.cubes.simulate import simulate  # heavy, and other sources need none of it
+
+    return simulate("drought", folder / SIMULATED_CUBE, **_SIMULATION).data
 
 
 def _sample_path() -> Path:

@@ -67,6 +67,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
     tell(1.0, f"{deployment['name']} is {deployment['state'].lower()}")
     return {
         "cube": cube,
+        "simulated": batch["simulated"],
         "feature_groups": batch["feature_groups"],
         "origins": batch["origins"],
         "deployment": deployment,
@@ -111,15 +112,18 @@ def run_batch(project: "Project", cube: str, *, progress: Progress | None = None
         tell(0.5, f"writing {len(rows)} forecasts")
         group = predictions_group(fs)
         group.insert(rows)
+        if forecaster.simulated:
+            drought.label_simulated(group)
         tell(0.8, "drawing")
         driest = _driest(inputs, rows)
         figures = [
-            _draw_maps(fs, cube, inputs, rows, Path(scratch)),
+            _draw_maps(fs, forecaster, inputs, rows, Path(scratch)),
             _draw_explanation(forecaster, driest, Path(scratch)),
         ]
         uploaded = upload_files(project, figures, f"Resources/drought/{cube}")
     return {
         "cube": cube,
+        "simulated": forecaster.simulated,
         "model": {"name": model.name, "version": model.version},
         "feature_groups": {group.name: len(rows)},
         "origins": {"first": rows["time"].min().isoformat(), "last": rows["time"].max().isoformat()},
@@ -158,16 +162,18 @@ def _driest(inputs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return inputs.loc[[departure.idxmin()]]
 
 
-def _draw_maps(fs: Any, cube: str, inputs: pd.DataFrame, rows: pd.DataFrame, folder: Path) -> Path:
+def _draw_maps(fs: Any, forecaster: Forecaster, inputs: pd.DataFrame, rows: pd.DataFrame, folder: Path) -> Path:
+    cube = forecaster.cube
     truth = read_truth(fs, cube, inputs["time"].min())
     known = rows.merge(inputs[[*drought.KEYS, "time", *drought.CLIMATOLOGY]], on=[*drought.KEYS, "time"])
     origin = most_telling_origin(known, truth)
     table = rows[rows["time"] == origin].merge(truth, on=[*drought.KEYS, "time"]).merge(read_grid(fs, cube))
-    title = f"{cube}: NDVI one step after {origin:%Y-%m-%d}, the driest well-observed origin of the held-out period"
+    when = f"{origin:%Y-%m-%d}, the driest well-observed origin of the held-out period"
+    title = f"{forecaster.shown}: NDVI one step after {when}"
     return draw_maps(table, folder / "forecast_map.png", title=title)
 
 
 def _draw_explanation(forecaster: Forecaster, row: pd.DataFrame, folder: Path) -> Path:
     cell, origin = row["cell_id"].iloc[0], row["time"].iloc[0]
-    title = f"{forecaster.cube}: why this forecast, cell {cell}, origin {origin:%Y-%m-%d}"
+    title = f"{forecaster.shown}: why this forecast, cell {cell}, origin {origin:%Y-%m-%d}"
     return attribution_bars(forecaster.explain(row), folder / "explanation.png", title=title)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deepcube.oblivious import upload_files
+from features import drought
 
 _RESOURCES = {
     "num_instances": 1,
@@ -82,7 +83,7 @@ def deploy(project: Any, cube: str) -> dict[str, Any]:
     if deployment is None:
         deployment = model.deploy(
             name=name,
-            description=f"NDVI of {cube} one to three steps ahead, with explanations",
+            description=_description(project, cube),
             script_file=_upload_script(project, cube),
             resources=_RESOURCES,
             environment=environment,
@@ -100,6 +101,12 @@ def deploy(project: Any, cube: str) -> dict[str, Any]:
         "model": model.name,
         "model_version": model.version,
     }
+
+
+def _description(project: Any, cube: str) -> str:
+    view = project.get_feature_store().get_feature_view(f"drought_{cube}", drought.VERSION)
+    label = f"{drought.SIMULATED_LABEL}: " if view is not None and drought.is_simulated(view) else ""
+    return f"{label}NDVI of {cube} one to three steps ahead, with explanations"
 
 
 def _upload_script(project: Any, cube: str) -> str:

@@ -62,6 +62,16 @@ class Forecaster:
         """Name of the cube that the model was trained on."""
         return str(self.signature.details["cube"])
 
+    @property
+    def simulated(self) -> bool:
+        """Whether that cube is simulated."""
+        return bool(self.signature.details.get("simulated", False))
+
+    @property
+    def shown(self) -> str:
+        """Name of the cube as figures show it: simulated ones say so."""
+        return f"{self.cube} (simulated)" if self.simulated else self.cube
+
     def forecast(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Forecast NDVI.
 

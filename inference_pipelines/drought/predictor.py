@@ -8,7 +8,8 @@ It is uploaded alone, so everything else comes from the installed package. A req
 - ``{"cube": "sample", "cell_id": 42}``: the newest features of a cell, read from the online store.
 
 Each is answered with ``{"ndvi_step_1": ..., ...}``. With ``"explain": true`` beside ``instances``, or in an instance,
-the answer is ``{"prediction": {...}, "inputs": {...}, "explanation": {...}}``. Instead of true,
+the answer is ``{"prediction": {...}, "inputs": {...}, "explanation": {...}}``, with ``"simulated": true`` if the model
+was trained on a simulated cube. Instead of true,
 ``{"method": "kernel_shap", "scores": true, "budget_seconds": 2}`` chooses how; see
 :class:`deepcube.explain.ExplainOptions`. What the time budget did not allow is listed in the answer.
 """
@@ -69,6 +70,7 @@ class Predict:
                     "prediction": forecasts[position],
                     "inputs": table.iloc[position].to_dict(),
                     "explanation": explanation,
+                    **({"simulated": True} if self._forecaster.simulated else {}),
                 }
         return forecasts
 

@@ -145,6 +145,16 @@ def test_bad_input_fails_the_job_and_leaves_the_store_as_it_was(home: Path, tmp_
     assert python(running, count).splitlines()[-1] == before
 
 
+@pytest.mark.slow
+def test_the_simulated_cube_in_one_command_is_labelled_throughout(home: Path, tmp_path: Path) -> None:
+    summary = run(home, tmp_path, "--source", "simulated")
+    assert (summary["cube"], summary["simulated"]) == ("simulated_drought", True)
+    assert_beats_baselines(summary["model"])
+    assert summary["deployment"]["state"] == "Running"
+    assert summary["example"]["simulated"] is True
+    assert_explained(summary["example"])
+
+
 def test_the_sample_in_one_command(home: Path, tmp_path: Path) -> None:
     summary = run(home, tmp_path)
     assert summary["use_case"] == "drought"

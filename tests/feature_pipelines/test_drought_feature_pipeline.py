@@ -75,6 +75,9 @@ def test_a_cube_becomes_four_feature_groups(project: Any, cube: Path, monkeypatc
     fractions = [fraction for fraction, _ in told]
     assert fractions == sorted(fractions) and (fractions[0], fractions[-1]) == (0.0, 1.0)
 
+    view = project.get_feature_store().get_feature_view("drought_jubba", 1)
+    assert summary["feature_view"] == {"name": view.name, "version": view.version} and drought.is_simulated(view)
+
     written = everything(project)
     assert {name: len(frame) for name, frame in written.items()} == summary["feature_groups"]
     parts = [drought.compute_tables(block) for block in drought.open_source(str(cube)).blocks()]
@@ -115,6 +118,7 @@ def test_view_holds_inputs_and_labels_of_one_cube(project: Any, shared_data: Pat
         "drought_features": 6875,
     }
     view = drought.feature_view(project.get_feature_store(), "modisraster")
+    assert summary["simulated"] is False and not drought.is_simulated(view)
     dates = {name: date.replace("T", " ") for name, date in summary["split"].items()}
     parts = view.train_validation_test_split(**dates)
     assert [len(part) for part in parts[:3]] == [5050, 500, 1175]

@@ -42,6 +42,28 @@ def test_sample_is_real_and_opens_without_importing_its_package() -> None:
     assert 0.6 < np.nanmean(values) < 0.9
 
 
+def test_the_simulated_cube_is_labelled_and_the_same_every_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(source_module._SIMULATION, "side", 8)
+    with pytest.raises(CubeNotFoundError, match="folder to make the source 'simulated' in"):
+        drought.open_source("simulated")
+    first, second = (drought.open_source("simulated", tmp_path / name) for name in ("a", "b"))
+    assert first.cube.name == drought.cube_name("simulated") == "simulated_drought"
+    assert first.cube.simulated
+    assert first.inputs == ("s2_B04", "s2_B8A") and set(first.masks) == {"s2_SCL", "s2_mask"}
+    assert first.steps.length == pd.Timedelta(days=10)
+    values = ndvi_of(first)
+    np.testing.assert_array_equal(values, ndvi_of(second))
+    assert values.shape == (219, 64) and 0.5 < np.isfinite(values).mean() < 0.95
+    truth = xr.open_zarr(tmp_path / "a" / "simulated_drought" / "truth.zarr", group="state_30m_5day")["ndvi"]
+    best = np.full(values.shape, -1.0)
+    np.maximum.at(best, np.minimum(first.steps.window, 218), truth.to_numpy().reshape(len(truth), -1))
+    inside = np.isfinite(values[:218])
+    error = (values - best)[:218][inside]
+    assert abs(np.median(error)) < 0.03 and np.quantile(np.abs(error), 0.9) < 0.2
+
+
 def test_modis_is_scaled_and_keeps_its_dates(shared_data: Path) -> None:
     modis = drought.open_source(str(shared_data / "bfast-modis" / "modisraster.tif"))
     assert modis.scale == 1e-4 and modis.steps.native

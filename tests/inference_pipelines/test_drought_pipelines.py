@@ -102,6 +102,22 @@ def test_the_model_is_registered_with_its_card(store: Any, trained: dict[str, An
     assert all((folder / figure).is_file() for figure in card["figures"].values())
 
 
+def test_everything_that_came_of_a_simulated_cube_says_so(
+    store: Any, trained: dict[str, Any], inferred: dict[str, Any], tmp_path: Path
+) -> None:
+    assert trained["simulated"] is True and inferred["simulated"] is True and inferred["example"]["simulated"] is True
+    model = store.get_model_registry().get_model(f"drought_{CUBE}", trained["model"]["version"])
+    assert "(simulated)" in model.description
+    card = json.loads((Path(model.download(str(tmp_path))) / CARD_JSON).read_text())
+    assert card["data"]["simulated"].startswith("yes")
+    features = store.get_feature_store()
+    assert features.get_feature_view(f"drought_{CUBE}", 1).description.startswith(drought.SIMULATED_LABEL)
+    for name in ("ndvi", "climatology", "features", "targets", "predictions"):
+        assert drought.SIMULATED_LABEL in features.get_feature_group(f"drought_{name}", 1).description, name
+    deployment = store.get_model_serving().get_deployment(inferred["deployment"]["name"])
+    assert deployment.description.startswith(drought.SIMULATED_LABEL)
+
+
 def test_the_run_is_tracked(trained: dict[str, Any]) -> None:
     client = MlflowClient(trained["mlflow"]["uri"])
     run = client.get_run(trained["mlflow"]["run_id"])
@@ -149,7 +165,7 @@ def test_the_endpoint_explains_on_request_and_names_what_is_wrong(store: Any, in
     plain = served.predict(inputs=[values])["predictions"][0]
     explained = served.predict(data={"instances": [values], "explain": True})["predictions"][0]
     assert plain == pytest.approx(explained["prediction"])
-    assert set(explained) == {"prediction", "inputs", "explanation"}
+    assert set(explained) == {"prediction", "inputs", "explanation", "simulated"}
     wanted = {"method": "gradient_x_input", "scores": ["infidelity", "agreement"], "budget_seconds": 30}
     scored = served.predict(data={"instances": [values], "explain": wanted})["predictions"][0]["explanation"]
     assert scored["method"] == "gradient_x_input"

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from deepcube.explain import CARD_HTML, CARD_JSON, CARD_MARKDOWN, SCORES
 from deepcube.oblivious import Signature, save_artifact
@@ -22,7 +23,8 @@ class Split:
         return {"train_start": "2000-01-01", "test_start": "2010-01-01"}
 
 
-def test_a_card_beside_the_model_says_what_it_is_and_how_good(tmp_path):
+@pytest.mark.parametrize("simulated", [False, True])
+def test_a_card_beside_the_model_says_what_it_is_and_how_good(tmp_path, simulated):
     rng = np.random.default_rng(0)
     inputs = rng.uniform(0, 1, (60, len(drought.FEATURE_NAMES))).astype("float32")
     model = build_model(inputs, units=4, l2=0.0)
@@ -41,7 +43,7 @@ def test_a_card_beside_the_model_says_what_it_is_and_how_good(tmp_path):
         feature_view="drought_here",
         feature_view_version=1,
         training_dataset_version=3,
-        details={"cube": "here", "hparams": {"units": 4}, "seeds": [0], "mlflow_run_id": "abc"},
+        details={"cube": "here", "simulated": simulated, "hparams": {"units": 4}, "seeds": [0], "mlflow_run_id": "abc"},
     )
     folder = add_card(save_artifact(tmp_path / "model", model, signature), model, data, scores)
     names = {file.name for file in folder.iterdir()}
@@ -53,6 +55,8 @@ def test_a_card_beside_the_model_says_what_it_is_and_how_good(tmp_path):
     assert "+-" in rows["model", "overall"][5]
     assert {row[0] for row in card["explanation_quality"]["rows"]} == set(SCORES)
     assert card["limits"] == LIMITS
+    assert card["data"]["simulated"].startswith("yes" if simulated else "no")
+    assert ("(simulated)" in card["purpose"]) == simulated
     assert card["split"]["test_start"] == "2010-01-01"
     drivers = [row[0] for row in card["explanations"]["rows"]]
     assert set(drivers) <= set(drought.FEATURE_NAMES)

@@ -86,7 +86,12 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
     split = require_cube(fs, cube)
     view = drought.feature_view(fs, cube)
     data = read_training_data(view, split)
-    lineage = {"feature_view": f"{view.name}/{view.version}", "training_dataset_version": data.version, "cube": cube}
+    lineage = {
+        "feature_view": f"{view.name}/{view.version}",
+        "training_dataset_version": data.version,
+        "cube": cube,
+        "simulated": drought.is_simulated(view),
+    }
     tracker = MlflowTracker(working_folder() / "mlflow", "drought", lineage, name=f"drought {cube}")
 
     with tempfile.TemporaryDirectory() as scratch, tracker:
@@ -98,7 +103,8 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         tell(0.8, "scoring on held-out time")
         forecast = predict(model, data.test.inputs)
         scores = evaluate(data.test, forecast, [predict(network, data.test.inputs) for network in networks])
-        figures = [*draw(scores, runs, Path(scratch), cube), *found.figures]
+        shown = f"{cube} (simulated)" if drought.is_simulated(view) else cube
+        figures = [*draw(scores, runs, Path(scratch), shown), *found.figures]
         tracker.log_metrics(scores.flat())
         for figure in figures:
             tracker.log_artifact(figure)
@@ -115,7 +121,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
             outputs=pd.DataFrame(forecast[:5].astype(float), columns=drought.LABELS),
             feature_view=view,
             training_dataset_version=data.version,
-            description=f"NDVI of {cube} {len(drought.HORIZONS)} steps ahead; mean of {len(runs)} networks. "
+            description=f"NDVI of {shown} {len(drought.HORIZONS)} steps ahead; mean of {len(runs)} networks. "
             f"MLflow run {tracker.run_id}.",
         )
         tracker.set_tags({"model": registered.name, "model_version": registered.version})
@@ -124,6 +130,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
     tell(1.0, f"registered {registered.name} version {registered.version}")
     return {
         "cube": cube,
+        "simulated": drought.is_simulated(view),
         "feature_view": {"name": view.name, "version": view.version},
         "training_dataset_version": data.version,
         "rows": data.rows,
@@ -172,6 +179,7 @@ def _signature(
         training_dataset_version=data.version,
         details={
             "cube": cube,
+            "simulated": drought.is_simulated(view),
             "split": data.split.isoformat(),
             "metrics": scores.flat(),
             "seeds": list(SEEDS),

@@ -88,21 +88,24 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
     )
     table = importance_table(mean_attributions(explained), importance)
     cube = signature.details["cube"]
+    shown = f"{cube} (simulated)" if signature.details["simulated"] else cube
     effects = ale(traced, _labelled(some, signature), features=_EFFECTS, **named)
     figures = {
         "What drives the model: mean absolute attribution, and the loss after shuffling a feature": draw_importance(
-            table, folder / "global_importance.png", title=f"{cube}: what drives the model, held-out period"
+            table, folder / "global_importance.png", title=f"{shown}: what drives the model, held-out period"
         ),
         "How the forecast depends on single inputs (accumulated local effects)": draw_effects(
-            effects, folder / "global_effects.png", title=f"{cube}: accumulated local effects, held-out period"
+            effects, folder / "global_effects.png", title=f"{shown}: accumulated local effects, held-out period"
         ),
     }
     card = ModelCard(
         name=f"drought_{cube}",
-        purpose=f"NDVI of the pixels of {cube} {len(drought.HORIZONS)} steps ahead, from their own past and season.",
+        purpose=f"NDVI of the pixels of {shown} {len(drought.HORIZONS)} steps ahead, from their own past and season.",
         data={
             "cube": str(cube),
-            "simulated": "not recorded here: the feature pipeline's summary says whether the cube is",
+            "simulated": "yes: a simulator made the cube, and the scores say nothing of the real world"
+            if signature.details["simulated"]
+            else "no",
             "feature view": f"{signature.feature_view}, version {signature.feature_view_version}",
             "training dataset": f"version {signature.training_dataset_version}",
             "rows": ", ".join(f"{part} {count}" for part, count in data.rows.items()),
