@@ -251,11 +251,14 @@ def _kept(points: xr.Dataset) -> xr.Dataset:
 
 
 def _spatial(dataset: xr.Dataset) -> xr.Dataset:
-    """Keep variables with a spatial or time axis, drop bounds, and order dimensions: time, any others, y, x."""
+    """Keep variables that share an axis with gridded ones, drop bounds, and order dimensions: time, any others, y, x.
+
+    A label of each patch, ``(patch,)``, belongs to the images ``(patch, y, x)``.
+    """
     bounds = {str(dataset[c].attrs.get("bounds", "")) for c in dataset.coords}
     mapping = {str(dataset[v].encoding.get("grid_mapping", dataset[v].attrs.get("grid_mapping"))) for v in dataset}
-    keep = [
-        v for v in dataset.data_vars if str(v) not in bounds | mapping and {"time", "y", "x"} & set(dataset[v].dims)
-    ]
+    held = [v for v in dataset.data_vars if str(v) not in bounds | mapping]
+    shared = {"time"}.union(*(dataset[v].dims for v in held if {"y", "x"} & set(dataset[v].dims)))
+    keep = [v for v in held if shared & set(dataset[v].dims)]
     order = [dim for dim in ("time", ..., "y", "x") if dim is ... or dim in dataset.dims]
     return dataset[keep].transpose(*order)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from deepcube.cubes.arrays import stored_array
 from deepcube.cubes.copying import source_chunks
-from deepcube.cubes.model import Cube, Grid
+from deepcube.cubes.model import Cube, Grid, Variable
 from deepcube.cubes.steps import regular_step
 
 
@@ -26,8 +26,9 @@ def describe_cube(cube: Cube) -> dict[str, Any]:
     -------
     dict
         ``name``, ``source``, ``simulated``, ``attrs``, ``notes`` and ``grids``, each with its CRS, shape, resolution,
-        extent, times and variables; a variable has ``dims``, ``dtype``, ``units``, ``kind``, ``time`` (``"sum"``,
-        ``"mean"`` or ``"static"``), ``fill``, ``valid_range``, ``chunks`` and the number of chunks that are stored.
+        extent, sizes of all dimensions, times and variables; a variable has ``dims``, ``dtype``, ``units``, ``kind``,
+        ``time`` (how its times are put together: ``"sum"``, ``"mean"``, ``"commonest"``; ``"static"`` without any),
+        ``fill``, ``valid_range``, ``chunks`` and the number of chunks that are stored.
     """
     return {
         "name": cube.name,
@@ -65,6 +66,7 @@ def _grid(cube: Cube, grid: Grid) -> dict[str, Any]:
         "crs": None if grid.crs is None else grid.crs.to_string() if grid.crs.to_epsg() else grid.crs.name,
         "points": grid.points,
         "shape": list(grid.shape),
+        "sizes": {str(dim): int(size) for dim, size in grid.dataset.sizes.items()},
         "resolution": None if grid.resolution is None else list(grid.resolution),
         "extent": list(grid.extent),
         "step": step_name(grid.times) if timed else "static",
@@ -106,7 +108,7 @@ def _variable(cube: Cube, grid: Grid, name: str) -> dict[str, Any]:
         "dtype": variable.dtype,
         "units": variable.units,
         "kind": variable.kind,
-        "time": "static" if "time" not in variable.dims else "sum" if variable.accumulates else "mean",
+        "time": _over_time(variable),
         "fill": variable.fill,
         "valid_range": None if variable.valid_range is None else list(variable.valid_range),
         "chunks": list(chunks),
@@ -114,6 +116,12 @@ def _variable(cube: Cube, grid: Grid, name: str) -> dict[str, Any]:
         "stored_files": stored,
         "bytes": int(data.nbytes),
     }
+
+
+def _over_time(variable: Variable) -> str:
+    if "time" not in variable.dims:
+        return "static"
+    return "commonest" if variable.kind == "categorical" else "sum" if variable.accumulates else "mean"
 
 
 def _plain(value: Any) -> Any:

@@ -276,15 +276,22 @@ class Opened:
         Attributes of the whole cube.
     notes : list of str
         What was repaired or assumed.
+    name : str
+        Name that the cube was published under; empty for any other.
     """
 
     grids: list[Grid]
     attrs: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    name: str = ""
 
 
 _FLAGS = {"flag_values", "flag_masks", "flag_meanings"}
-_CATEGORICAL_NAMES = re.compile(r"(^|_)(scl|lulc|lc\d*|lccs|clc|landcover|land_cover|mask|clm|class|cls|qa)(_|\d|$)")
+_CATEGORICAL_NAMES = re.compile(
+    r"(^|[_ ])((scl|mask|clm|class|cls|qa|qc|quality|avail|burned_areas?)([_ \d]|$)"
+    # lc_forest and its like are the share of one class, which is a quantity
+    r"|(lulc|lc\d*|lccs|clc|landcover|land_cover)(_?\d|_type|$))"
+)
 _COUNT_NAMES = re.compile(r"(^|_)(nobs|count|counts|number|n_obs)(_|$)")
 
 
@@ -318,7 +325,9 @@ def describe(grid: str, data: xr.DataArray) -> Variable:
         grid=grid,
         dims=tuple(map(str, data.dims)),
         units=str(attrs.get("units", "")),
-        long_name=str(attrs.get("long_name", attrs.get("standard_name", name))),
+        long_name=str(
+            next((attrs[key] for key in ("long_name", "standard_name", "description") if key in attrs), name)
+        ),
         kind=kind,
         dtype=str(data.dtype),
         fill=_number(data.encoding.get("_FillValue", data.encoding.get("missing_value", attrs.get("_FillValue")))),

@@ -1,7 +1,9 @@
 """The one call that opens a cube whatever its format."""
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +14,10 @@ from deepcube.cubes.errors import CubeNotFoundError, NotACubeError
 from deepcube.cubes.geotiff import open_geotiffs
 from deepcube.cubes.layouts import (
     find_patches,
+    is_hephaestus,
     is_point_table,
     is_tile,
+    open_hephaestus,
     open_interferograms,
     open_patches,
     open_points,
@@ -58,7 +62,8 @@ def open_cube(
     ----------
     source : path or sequence of paths
         A GeoTIFF with a band per date, a folder or list of GeoTIFF files of one date each, NetCDF files, a Zarr
-        store, the folder of an eo-learn patch, or a folder that holds just one of these.
+        store, the folder of an eo-learn patch, a simulation, a published cube or its STAC item, annotated
+        interferograms, or a folder that holds just one of these.
     name : str, optional
         Name of the cube; by default the one that a cube built by DeepCube states, else the file name without its
         suffix. Turned into a valid one by :func:`deepcube.cubes.model.slug`. Two files of the same name in different
@@ -97,7 +102,7 @@ def open_cube(
     for note in opened.notes:
         _log.warning("%s: %s", paths[0].name, note)
     if opened.attrs.get("deepcube_cube") and not name:
-        name = str(opened.attrs.get("name", "")) or None
+        name = opened.name or str(opened.attrs.get("name", "")) or None
     where = str(paths[0]) if isinstance(source, str | PathLike) else ", ".join(map(fspath, paths))
     cube = Cube(
         slug(name or _stem(paths)),
@@ -118,6 +123,8 @@ def _open(paths: list[Path], title: str, crs: Any) -> Opened:
     path = paths[0]
     if len(paths) > 1:
         return _open_files(paths, title, crs)
+    if path.name == "item.json":
+        path = path.parent
     if not path.is_dir():
         return _open_files(paths, title, crs)
     if path.name.endswith(BUILDING) or (path / "journal.jsonl").exists():
@@ -127,8 +134,15 @@ def _open(paths: list[Path], title: str, crs: Any) -> Opened:
         )
     if any((path / marker).exists() for marker in ("zarr.json", ".zgroup", ".zmetadata")):
         return open_store(path, "zarr", crs)
+    if (path / "simulation.json").is_file():
+        return _open([_simulated(path)], title, crs)
+    if (path / "item.json").is_file():
+        name, published = _published(path)
+        return replace(_open([published], title, crs), name=name)
     if is_eopatch(path):
         return Opened(open_eopatch(path, crs))
+    if is_hephaestus(path):
+        return open_hephaestus(path, crs)
     if find_patches(path):
         return open_patches(path, crs)
     files = [file for file in sorted(path.iterdir()) if file.is_file() and _format(file) is not None]
@@ -141,6 +155,34 @@ def _open(paths: list[Path], title: str, crs: Any) -> Opened:
     held = sorted(file.name for file in path.iterdir())
     shown = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
     raise NotACubeError(f"The folder {path} holds {shown or 'nothing'}; expected {_EXPECTED}.")
+
+
+def _simulated(folder: Path) -> Path:
+    """Return the cube of a folder that a simulator made."""
+    description = folder / "simulation.json"
+    try:
+        named = str(json.loads(description.read_text())["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotACubeError(f"{description} is damaged ({error}); expected what a simulator wrote.") from error
+    if named.endswith(".parquet"):
+        raise NotACubeError(f"{folder} holds a simulated table, {named}; expected a cube. Read it as a table.")
+    return _beside(folder, folder / named)
+
+
+def _published(folder: Path) -> tuple[str, Path]:
+    """Return the name of a published cube, and its store."""
+    from deepcube.cubes.publish_item import read_item  # pystac is needed for nothing else here
+
+    name, store = read_item(folder / "item.json")
+    if store is None:
+        raise NotACubeError(f"The STAC item of {folder} names no cube beside it; expected an asset 'data' of Zarr.")
+    return name, _beside(folder, store)
+
+
+def _beside(folder: Path, named: Path) -> Path:
+    if not named.exists() or not named.resolve().is_relative_to(folder.resolve()):
+        raise NotACubeError(f"{folder} names {named.name} as its cube, which is not there. Make or fetch it again.")
+    return named
 
 
 def _open_files(paths: list[Path], title: str, crs: Any) -> Opened:

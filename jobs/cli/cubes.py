@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from jobs.cli.cube_tables import show_cube
 from jobs.cli.errors import PlatformError
 from jobs.cli.publish import publish
 
@@ -54,48 +55,18 @@ def info(cube: Path, crs: str | None, as_json: bool) -> None:
     from deepcube.cubes import describe_cube, open_cube
 
     found = describe_cube(open_cube(cube, crs=crs))
+    found["truth"] = _truth(cube)
     if as_json:
         click.echo(json.dumps(found, allow_nan=True))
-        return
-    console = Console()
-    simulated = "  [bold red]simulated[/]" if found["simulated"] else ""
-    console.print(f"[bold]{found['name']}[/]{simulated}  {found['source']}")
-    for key in ("title", "licence", "license", "institution"):
-        if found["attrs"].get(key):
-            console.print(f"  {key}: {found['attrs'][key]}", markup=False, highlight=False)
-    for note in found["notes"]:
-        console.print(f"  note: {note}", style="yellow", markup=False, highlight=False)
-    for grid in found["grids"]:
-        _show_grid(grid, console)
+    else:
+        show_cube(found, Console())
 
 
-def _show_grid(grid: dict[str, Any], console: Console) -> None:
-    place = "x".join(map(str, grid["shape"])) + (" points" if grid["points"] else "")
-    spacing = "" if grid["resolution"] is None else " of " + " x ".join(f"{size:.6g}" for size in grid["resolution"])
-    west, south, east, north = grid["extent"]
-    console.print(f"\n[bold]{grid['name']}[/]  {place}{spacing}, {grid['crs'] or 'no coordinate reference system'}")
-    console.print(f"  x {west:.8g} to {east:.8g}, y {south:.8g} to {north:.8g}", highlight=False)
-    if grid["times"]:
-        console.print(f"  {grid['times']} times, {grid['step']}: {grid['first']} to {grid['last']}", highlight=False)
-    for name, (first, last) in grid["dates"].items():
-        console.print(f"  {name}: {first} to {last}", highlight=False)
-    table = Table("variable", "dimensions", "type", "units", "kind", "over time", "chunks", "gap", "range", "long name")
-    for variable in grid["variables"]:
-        dims = " ".join(f"{d}={n}" for d, n in zip(variable["dims"], variable["shape"], strict=True))
-        limits = variable["valid_range"]
-        table.add_row(
-            variable["name"].rpartition("/")[2],
-            dims,
-            variable["dtype"],
-            variable["units"] or "[yellow]none[/]",
-            variable["kind"],
-            variable["time"],
-            f"{variable['chunk_count']} of {'x'.join(map(str, variable['chunks']))}",
-            "" if variable["fill"] is None else f"{variable['fill']:g}",
-            "" if limits is None else f"{limits[0]:g}..{limits[1]:g}",
-            variable["long_name"] if variable["long_name"] != variable["name"] else "",
-        )
-    console.print(table)
+def _truth(folder: Path) -> str | None:
+    """Return where the truth behind a simulated cube lies; None for any other cube."""
+    from deepcube.cubes.simulate.registry import DESCRIPTION, read_simulation
+
+    return str(read_simulation(folder).truth) if (folder / DESCRIPTION).is_file() else None
 
 
 @cubes.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import rasterio
 import xarray as xr
 from click.testing import CliRunner
 
-from deepcube.cubes import Cube, Grid, check_cube, open_cube, quick_look, write_cube
+from deepcube.cubes import Cube, Grid, NotACubeError, check_cube, open_cube, quick_look, write_cube
+from deepcube.cubes.publish import publish
+from deepcube.cubes.simulate import simulate
 from jobs.cli.cubes import cubes
 from jobs.cli.errors import PlatformError
 
@@ -29,6 +32,63 @@ def test_info_as_json_and_as_tables(dataset: xr.Dataset, tmp_path: Path) -> None
     assert held["dem"]["time"] == "static" and held["SCL"]["kind"] == "categorical"
     shown = CliRunner().invoke(cubes, ["info", str(tmp_path / "a.nc")], catch_exceptions=False, env={"COLUMNS": "200"})
     assert "6 times, 10-day" in shown.output and "greenness" in shown.output
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_info_cuts_no_names(width: int, dataset: xr.Dataset, tmp_path: Path) -> None:
+    long = "daily_precipitation_of_the_reanalysis_downscaled_to_pixels"
+    named = dataset.rename({"nobs": long, "ndvi": "1 km 16 days NDVI"})
+    named.to_netcdf(tmp_path / "a.nc")
+    result = CliRunner().invoke(
+        cubes, ["info", str(tmp_path / "a.nc")], catch_exceptions=False, env={"COLUMNS": str(width)}
+    )
+    lines = result.output.splitlines()
+    rule = next(number for number, line in enumerate(lines) if line.startswith("\u2500"))
+    names = "".join(line[:40].strip() for line in lines[rule + 1 :])  # the widest that the column of names gets
+    assert long in names and "1 km 16 days NDVI" in names and "\u2026" not in result.output
+    assert "main  time=6 y=4 x=3" in result.output
+
+
+def test_info_tells_what_all_variables_share_once(dataset: xr.Dataset, tmp_path: Path) -> None:
+    data = dataset[["ndvi"]].assign(evi=dataset["ndvi"])
+    data.to_netcdf(tmp_path / "a.nc")
+    shown = CliRunner().invoke(cubes, ["info", str(tmp_path / "a.nc")], env={"COLUMNS": "80"}).output
+    assert "kind continuous, over time mean, chunks 1 of 6x4x3" in " ".join(shown.split())
+    assert shown.count("continuous") == 1 and "gap" not in shown.split("variable")[1]
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return simulate("drought", tmp_path_factory.mktemp("s") / "dry", seed=3, size="tiny").folder
+
+
+def test_info_of_a_simulation_says_where_the_truth_lies(simulation: Path) -> None:
+    shown = CliRunner().invoke(cubes, ["info", str(simulation)], catch_exceptions=False, env={"COLUMNS": "80"}).output
+    assert shown.startswith("dry  simulated") and f"truth: {simulation / 'truth.zarr'}" in shown
+    found = json.loads(CliRunner().invoke(cubes, ["info", str(simulation), "--json"], catch_exceptions=False).output)
+    assert found["truth"] == str(simulation / "truth.zarr") and len(found["grids"]) == 3
+    (held,) = [v for grid in found["grids"] for v in grid["variables"] if v["name"] == "s2_SCL"]
+    assert (held["kind"], held["time"]) == ("categorical", "commonest")
+
+
+def test_a_published_cube_opens_by_its_folder_and_by_its_item(simulation: Path, tmp_path: Path) -> None:
+    item = publish(open_cube(simulation), tmp_path / "out", licence="CC-BY-4.0")
+    for place in (tmp_path / "out", item):
+        cube = open_cube(place)
+        assert cube.name == "dry" and cube.simulated and len(cube.grids) == 3
+    shutil.rmtree(tmp_path / "out" / "cube.zarr")
+    with pytest.raises(NotACubeError, match=r"names cube.zarr as its cube, which is not there"):
+        open_cube(item)
+
+
+def test_simulated_tables_and_damaged_descriptions_are_no_cubes(tmp_path: Path) -> None:
+    for text, message in (('{"data": "panel.parquet"}', "a simulated table"), ("{", "is damaged")):
+        (tmp_path / "simulation.json").write_text(text)
+        with pytest.raises(NotACubeError, match=message):
+            open_cube(tmp_path)
+    (tmp_path / "simulation.json").write_text('{"data": "../elsewhere.zarr"}')
+    with pytest.raises(NotACubeError, match="is not there"):
+        open_cube(tmp_path)
 
 
 def test_rechunk(dataset: xr.Dataset, tmp_path: Path) -> None:

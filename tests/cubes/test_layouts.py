@@ -22,8 +22,8 @@ REAL = [
     ("era5-c3s-xcube-cds", "m3 m-3"),
     ("xcube-demo-cube", "mg m^-3"),
     ("srtm-campi-flegrei", "elevation"),
-    ("pyrate-cropA", "primary_date: 2018-01-06T00:00:00 to"),
-    ("egms-offida", "260 times, 7-day: 2018-01-02T00:00:00 to 2022-12-20T00:00:00"),
+    ("pyrate-cropA", "primary_date: 2018-01-06 to"),
+    ("egms-offida", "260 times, 7-day: 2018-01-02 to 2022-12-20"),
     ("insar-volcano-patches", "patch=664 y=224 x=224"),
 ]
 
