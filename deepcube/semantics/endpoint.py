@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -25,6 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from deepcube.semantics.results import GRAPH_FORMATS, TABLE_FORMATS
+from deepcube.semantics.vocabulary import PREFIXES
 from deepcube.semantics.workers import EngineConfig, WorkerPool
 
 _MEDIA: dict[str, str] = {media.split(";")[0]: name for name, (media, _) in TABLE_FORMATS.items()}
@@ -37,6 +38,7 @@ _MEDIA |= {
 _GRAPH_MEDIA: dict[str, str] = {media: name for name, (media, _) in GRAPH_FORMATS.items()}
 _STATUS = {"UnboundedQueryError": 413, "QueryStoppedError": 504}
 _LONGEST_QUERY = 1 << 20
+_PULSE = 0.2  # seconds between looks whether the client is still there
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ def build_app(config: EndpointConfig) -> Starlette:
 
     async def page(request: Request) -> Response:
         text = (resources.files("deepcube.semantics") / "page.html").read_text(encoding="utf-8")
-        examples = json.dumps([list(example) for example in config.examples]).replace("<", "\\u003c")
-        return HTMLResponse(text.replace("/*EXAMPLES*/[]", examples), headers=_PAGE_HEADERS)
+        given = {"examples": config.examples, "prefixes": PREFIXES, "keyed": config.key is not None}
+        script = json.dumps(given).replace("<", "\\u003c")  # no text can end the script
+        return HTMLResponse(text.replace("/*GIVEN*/{}", script), headers=_PAGE_HEADERS)
 
     app = Starlette(
         routes=[Route("/sparql", sparql, methods=["GET", "POST"]), Route("/", page)],
@@ -100,7 +103,7 @@ def build_app(config: EndpointConfig) -> Starlette:
 
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "connect-src 'self'",
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
 }
@@ -161,11 +164,29 @@ async def _answer(request: Request, config: EndpointConfig, pool: WorkerPool) ->
     seconds = min(config.seconds, _seconds(found.get("timeout", [""])[0], config.seconds))
     explain = found.get("explain", ["0"])[0] in ("1", "true")
     parts = pool.ask(queries[0], forms, seconds, config.rows, explain)
-    head = await anext(parts)
+    head = await _unless_gone(request, anext(parts))
+    if head is None:
+        return Response(status_code=499)  # nobody reads it
     if head["kind"] == "error":
         await parts.aclose()  # gives the worker back now rather than when the generator is collected
         return JSONResponse(head, _STATUS.get(head["error"], 400))
     return StreamingResponse(_streamed(parts), media_type=head["media"])
+
+
+async def _unless_gone(request: Request, awaited: Awaitable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return what is awaited; cancel it, so that its worker is ended, and return None if the client leaves before."""
+    task = asyncio.ensure_future(awaited)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=_PULSE)
+            if not task.done() and await request.is_disconnected():
+                return None
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
 
 def _seconds(text: str, most: float) -> float:

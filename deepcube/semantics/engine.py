@@ -14,11 +14,12 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from deepcube.semantics.algebra import Fresh, check_syntax, check_terms, parse, to_ox, variable_name
 from deepcube.semantics.clusters import RESERVED_WORDS, Splitter
 from deepcube.semantics.errors import UnsupportedQueryError
-from deepcube.semantics.evaluate import ORDER, Evaluation, in_scope
+from deepcube.semantics.evaluate import ORDER, Evaluation
 from deepcube.semantics.ontology import ontology_terms
 from deepcube.semantics.relation import Relation
 from deepcube.semantics.results import Answer, Row
 from deepcube.semantics.rewriting import relation_words, rewritten
+from deepcube.semantics.scopes import in_scope
 from deepcube.semantics.session import Limits, Session, Stop, listed
 from deepcube.semantics.source import CubeSource
 from deepcube.semantics.spatial import SpatialIndex
@@ -113,7 +114,7 @@ class SemanticCube:
         check_terms(algebra, self._known, text)
         session = Session(limits, stop, explain)
         try:
-            evaluation = Evaluation(session, self.splitter, self.vector, self._spatial, Fresh())
+            evaluation = Evaluation(session, self.splitter, self.vector, self._spatial, Fresh(), algebra)
             if not evaluation.touches(algebra) and algebra.name != "DescribeQuery":
                 session.close()
                 return self._linked_only(text, stop, base)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -38,6 +40,7 @@ from deepcube.semantics.relation import (
     unit,
     values_of,
 )
+from deepcube.semantics.scopes import certain, in_scope, mentions, refuse_correlated
 from deepcube.semantics.serialise import expression_text, pattern_text, triples_text
 from deepcube.semantics.session import Session, listed, quoted
 from deepcube.semantics.spatial import SpatialIndex
@@ -65,6 +68,8 @@ class Evaluation:
         Cells of geometries.
     fresh : Fresh
         Source of new names.
+    algebra : Node
+        The whole query.
     """
 
     session: Session
@@ -72,6 +77,12 @@ class Evaluation:
     vector: VectorStore
     spatial: SpatialIndex
     fresh: Fresh
+    algebra: Node
+
+    @cached_property
+    def mentioned(self) -> Counter[str] | None:
+        """How often each variable is mentioned in the query; None if what is not mentioned counts, too."""
+        return mentions(self.algebra)
 
     @property
     def expressions(self) -> Evaluator:
@@ -259,7 +270,7 @@ class Evaluation:
             conditions += conjuncts(pattern.expr)
             pattern = pattern.p
         scope = set(in_scope(pattern))
-        _refuse_correlated(pattern, set(outer.columns))
+        refuse_correlated(pattern, set(outer.columns))
         inner = [x for x in conditions if not _is_exists(x) and variables(x) <= scope]
         across = [x for x in conditions if not any(x is other for other in inner)]
         right = self.pattern(pattern, inner, outer)
@@ -283,6 +294,7 @@ class Evaluation:
 
     def _group(self, node: Node, filters: list[Any], outer: Relation | None) -> Relation:
         triples, parts = _flattened(node)
+        private = self._private(triples)
         triples = expand_paths(triples, self.fresh)
         done = [store(self.session, self.pattern(part, [], outer)) for part in parts if self.touches(part)]
         linked = [part for part in parts if not self.touches(part)]
@@ -295,9 +307,22 @@ class Evaluation:
             alternatives = [Alternative([], triples)]
         if not alternatives:
             return empty(self.session, sorted(variables(triples)))
-        return union(
-            self.session, [self._alternative(item, linked, done, list(filters), outer) for item in alternatives]
-        )
+        found = [self._alternative(item, linked, done, list(filters), outer) for item in alternatives]
+        if len(found) > 1:
+            found = [self._without(relation, private) for relation in found]
+        return union(self.session, found)
+
+    def _private(self, triples: list[Triple]) -> set[str]:
+        """Return the variables of a group's triples that nothing else in the query speaks of."""
+        if self.mentioned is None:
+            return set()
+        own = Counter(name for triple in triples for term in triple for name in variables(term))
+        return {name for name, times in own.items() if times == self.mentioned[name]}
+
+    def _without(self, relation: Relation, names: set[str]) -> Relation:
+        """Leave out columns: in a union they would have to be told from those of other kinds, for nobody."""
+        columns = {name: column for name, column in relation.columns.items() if name not in names}
+        return Relation(f"SELECT {listed(list(columns)) if columns else '1'} FROM ({relation.sql})", columns)
 
     def _alternative(
         self,
@@ -344,33 +369,6 @@ def _is_exists(item: Any) -> bool:
     return isinstance(item, CompValue) and item.name in _EXISTS
 
 
-def _refuse_correlated(pattern: Node, outer: set[str]) -> None:
-    """Refuse a pattern of EXISTS whose inner filters speak of variables that only the outside binds."""
-    for node in _nodes(pattern):
-        if node.name in ("Filter", "LeftJoin"):
-            foreign = variables(node.expr) - set(in_scope(node))
-            if foreign & outer:
-                raise UnsupportedQueryError(
-                    f"EXISTS whose nested FILTER uses ?{min(foreign & outer)} from outside is supported only if the "
-                    "FILTER stands directly in the braces of EXISTS."
-                )
-        if node.name == "Extend" and (variables(node.expr) - set(in_scope(node.p))) & outer:
-            raise UnsupportedQueryError("EXISTS with a BIND that uses variables from outside is not supported.")
-        if node.name in ("Minus", "AggregateJoin", "Slice"):
-            raise UnsupportedQueryError(f"{node.name} inside EXISTS over observations is not supported.")
-
-
-def _nodes(node: Any) -> Iterable[Node]:
-    if isinstance(node, CompValue):
-        yield node
-        for key, value in node.items():
-            if key != "_vars":
-                yield from _nodes(value)
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _nodes(item)
-
-
 def _flattened(node: Node) -> tuple[list[Triple], list[Node]]:
     if node.name == "BGP":
         return list(node.triples), []
@@ -378,59 +376,3 @@ def _flattened(node: Node) -> tuple[list[Triple], list[Node]]:
         left, right = _flattened(node.p1), _flattened(node.p2)
         return left[0] + right[0], left[1] + right[1]
     return [], [node]
-
-
-def in_scope(node: Node, top: Node | None = None) -> list[str]:
-    """Return the variables that a pattern may bind (SPARQL 1.1, section 18.2.1).
-
-    Parameters
-    ----------
-    node : Node
-        The pattern.
-    top : Node, optional
-        The projection of ``SELECT *``, which stands for all variables of what is below it.
-    """
-    name = node.name
-    if name == "BGP":
-        return sorted(variables(node.triples))
-    if name == "Project" and node is not top:
-        return [variable_name(item) for item in node.PV]
-    if name == "values":
-        return sorted(variables([list(row) for row in node.res]))
-    if name in ("Minus",):
-        return in_scope(node.p1)
-    if name in ("Join", "LeftJoin", "Union"):
-        return sorted({*in_scope(node.p1), *in_scope(node.p2)})
-    if name == "Extend":
-        return sorted({*in_scope(node.p), variable_name(node.var)})
-    if name == "Graph":
-        return sorted({*in_scope(node.p), *variables(node.term)})
-    if name == "AggregateJoin":
-        return sorted({*(variable_name(item.res) for item in node.A), *variables(node.p.expr or [])})
-    if name == "ServiceGraphPattern":
-        raise UnsupportedQueryError("SERVICE is not supported: this endpoint does not call others.")
-    return in_scope(node.p, top)
-
-
-def certain(node: Node) -> set[str]:
-    """Return variables that every solution of a pattern binds."""
-    name = node.name
-    if name == "BGP":
-        return variables(node.triples)
-    if name == "Join":
-        return certain(node.p1) | certain(node.p2)
-    if name in ("LeftJoin", "Minus"):
-        return certain(node.p1)
-    if name == "Union":
-        return certain(node.p1) & certain(node.p2)
-    if name == "Graph":
-        return certain(node.p) | variables(node.term)
-    if name == "values":
-        rows: list[Mapping[Any, Any]] = list(node.res)
-        held = [{variable_name(n) for n, term in row.items() if term != "UNDEF"} for row in rows]
-        return set.intersection(*held) if held else set()
-    if name == "Project":
-        return certain(node.p) & {variable_name(item) for item in node.PV}
-    if name == "AggregateJoin":
-        return set()
-    return certain(node.p) if "p" in node else set()

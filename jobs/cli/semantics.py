@@ -349,7 +349,10 @@ def load_features(group: str, store: Path, kind: str | None, key: str | None, ho
     from deepcube.semantics.loading import feature_triples, frame_features
 
     held = _feature_group(group, home)
-    triples = feature_triples(frame_features(held.read(), key), held.name, kind)
+    frame = held.read()
+    if key is not None and key not in frame.columns:
+        raise click.UsageError(f"{group} has no column {key!r}; it has {', '.join(map(str, frame.columns))}.")
+    triples = feature_triples(frame_features(frame, key), held.name, kind)
     count = VectorStore(store).add(ox.Quad(s, p, o) for s, p, o in triples)
     click.echo(f"{group}: {count:,} triples")
 

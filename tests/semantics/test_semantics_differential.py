@@ -167,8 +167,11 @@ _shapes = st.sampled_from(
         "SELECT * {{ {body} }}",
         "SELECT DISTINCT ?c {{ {body} }}",
         "SELECT ?t (COUNT(*) AS ?n) (AVG(?v) AS ?mean) {{ {body} }} GROUP BY ?t",
-        "SELECT ?c (SUM(?v) AS ?s) (MIN(?v) AS ?lo) (MAX(?t) AS ?last) {{ {body} }} GROUP BY ?c HAVING(COUNT(?v) > 1)",
+        "SELECT ?c (SUM(?v) AS ?s) (MIN(?v) + 0e0 AS ?lo) (MAX(?t) AS ?last) {{ {body} }} GROUP BY ?c "
+        "HAVING(COUNT(?v) > 1)",
         "SELECT ?r ?h (COUNT(DISTINCT ?c) AS ?n) {{ {body} }} GROUP BY ?r ?h",
+        "SELECT ?p ?k (COUNT(*) AS ?n) (MIN(?v) + 0e0 AS ?lo) {{ {body} }} GROUP BY ?p ?k",
+        "SELECT (COUNT(*) AS ?n) {{ {body} }}",
         "SELECT (COUNT(?v) AS ?n) (SUM(?v) AS ?s) (COUNT(DISTINCT *) AS ?all) {{ {body} }}",
         "SELECT (MIN(?c) AS ?first) (AVG(?b) AS ?beds) {{ {body} }} GROUP BY ?h",
         "SELECT (YEAR(?t) AS ?year) (?v * 8 AS ?eighths) {{ {body} }}",

@@ -10,7 +10,7 @@ import xarray as xr
 
 from deepcube.semantics.questions import INTERPRETATIONS
 
-_PREFIXES = """@prefix dcube: <https://w3id.org/deepcube#> .
+PREFIXES = """@prefix dcube: <https://w3id.org/deepcube#> .
 @prefix var: <https://w3id.org/deepcube/variable#> .
 @prefix rdfs: <http://www.w3.org/2000/01/rdf-schema#> .
 @prefix feature: <https://w3id.org/deepcube/feature#> .
@@ -45,16 +45,17 @@ def write_world(folder: Path) -> tuple[Path, Path]:
         f'[ dcube:variableName "{name}" ; dcube:property var:{name} ; rdfs:label "{name} (simulated)" ]'
         for name in ("fwi", "spei3", "unrest")
     )
-    head = f'{_PREFIXES}<urn:world> a dcube:CubeMapping ; dcube:name "world" ; dcube:variable {variables} .\n'
+    head = f'{PREFIXES}<urn:world> a dcube:CubeMapping ; dcube:name "world" ; dcube:variable {variables} .\n'
     (folder / "world.zarr.mapping.ttl").write_text(head + INTERPRETATIONS)
     features = folder / "features.ttl"
-    features.write_text(_PREFIXES + _FEATURES)
+    features.write_text(PREFIXES + _FEATURES)
     return cube, features
 
 
-def _feature(name: str, kind: str, wkt: str, more: str = "") -> str:
+def feature(name: str, kind: str, wkt: str, more: str = "", label: str = "") -> str:
+    """Return Turtle of a feature, simulated."""
     return (
-        f'<urn:{name}> a feature:{kind} ; rdfs:label "{name}" ; {more} geo:hasGeometry <urn:{name}/g> ; '
+        f'<urn:{name}> a feature:{kind} ; rdfs:label "{label or name}" ; {more} geo:hasGeometry <urn:{name}/g> ; '
         f'geo:hasDefaultGeometry <urn:{name}/g> . <urn:{name}/g> geo:asWKT "{wkt}"^^geo:wktLiteral .\n'
     )
 
@@ -69,34 +70,34 @@ def _displaced(district: str, may: int, june: int) -> str:
 
 _FEATURES = "".join(
     [
-        _feature("near-fire", "Hospital", "POINT(40.33 1.66)"),
-        _feature("at-edge", "Hospital", "POINT(40.2 1.62)"),
-        _feature("far", "Hospital", "POINT(41.8 0.2)"),
-        _feature("dry-rising", "District", "POLYGON((40 0, 40.5 0, 40.5 1, 40 1, 40 0))"),
-        _feature("dry-falling", "District", "POLYGON((40.5 0, 41 0, 41 1, 40.5 1, 40.5 0))"),
-        _feature("wet-rising", "District", "POLYGON((41 0, 42 0, 42 2, 41 2, 41 0))"),
+        feature("near-fire", "Hospital", "POINT(40.33 1.66)"),
+        feature("at-edge", "Hospital", "POINT(40.2 1.62)"),
+        feature("far", "Hospital", "POINT(41.8 0.2)"),
+        feature("dry-rising", "District", "POLYGON((40 0, 40.5 0, 40.5 1, 40 1, 40 0))"),
+        feature("dry-falling", "District", "POLYGON((40.5 0, 41 0, 41 1, 40.5 1, 40.5 0))"),
+        feature("wet-rising", "District", "POLYGON((41 0, 42 0, 42 2, 41 2, 41 0))"),
         _displaced("dry-rising", 100, 250),
         _displaced("dry-falling", 250, 100),
         _displaced("wet-rising", 1, 1000),
-        _feature("restless", "Volcano", "POINT(41.03 0.98)"),
-        _feature("quiet", "Volcano", "POINT(40.3 0.4)"),
-        _feature("close-town", "Settlement", "POINT(41.09 0.98)"),
-        _feature("nearer-town", "Settlement", "POINT(41.05 0.98)"),
-        _feature("quiet-town", "Settlement", "POINT(40.31 0.41)"),
-        _feature("line", "Railway", "LINESTRING(40.1 0.1, 40.2 0.1)"),
-        _feature(
+        feature("restless", "Volcano", "POINT(41.03 0.98)"),
+        feature("quiet", "Volcano", "POINT(40.3 0.4)"),
+        feature("close-town", "Settlement", "POINT(41.09 0.98)"),
+        feature("nearer-town", "Settlement", "POINT(41.05 0.98)"),
+        feature("quiet-town", "Settlement", "POINT(40.31 0.41)"),
+        feature("line", "Railway", "LINESTRING(40.1 0.1, 40.2 0.1)"),
+        feature(
             "moving-near",
             "Scatterer",
             "POINT(40.15 0.101)",
             "feature:trend_change true ; feature:change_mm_per_year -8 ;",
         ),
-        _feature(
+        feature(
             "moving-far",
             "Scatterer",
             "POINT(40.15 0.11)",
             "feature:trend_change true ; feature:change_mm_per_year -9 ;",
         ),
-        _feature(
+        feature(
             "still-near", "Scatterer", "POINT(40.12 0.1)", "feature:trend_change false ; feature:change_mm_per_year 0 ;"
         ),
     ]
