@@ -1,4 +1,4 @@
-"""Feature pipeline of the drought use case: a cube becomes rows of four feature groups.
+"""Feature pipeline of the drought use case: a cube becomes rows of four feature groups, or five with weather.
 
 The same source written twice leaves the same rows. Everything is checked before the first row is written.
 """
@@ -58,8 +58,11 @@ def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict
         "targets": drought.targets_group(fs),
         "features": drought.features_group(fs),
     }
+    if ndvi.weather:
+        groups["weather"] = drought.weather_group(fs)
 
-    rows, newest = dict.fromkeys(groups, 0), []
+    rows = dict.fromkeys(groups, 0)
+    newest: dict[str, list[pd.DataFrame]] = {name: [] for name in ("features", "weather") if name in groups}
     for number, block in enumerate(ndvi.blocks()):
         tables = drought.compute_tables(block)
         for step, (name, group) in enumerate(groups.items()):
@@ -67,20 +70,24 @@ def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict
             table = getattr(tables, name)
             group.insert(table, storage="offline" if group.online_enabled else None)
             rows[name] += len(table)
-        newest.append(drought.latest_rows(tables.features))
+        for name, held in newest.items():
+            held.append(drought.latest_rows(getattr(tables, name)))
     if ndvi.cube.simulated:
         for group in groups.values():
             drought.label_simulated(group)
-    view = drought.feature_view(fs, ndvi.cube.name, simulated=ndvi.cube.simulated)
+    weather = sorted(ndvi.weather.anomalies) if ndvi.weather else []
+    view = drought.feature_view(fs, ndvi.cube.name, simulated=ndvi.cube.simulated, weather=weather)
 
     tell(len(ndvi) / (len(ndvi) + 0.2), "writing the newest features online")
-    groups["features"].insert(pd.concat(newest, ignore_index=True), storage="online", wait=True)
+    for name, held in newest.items():
+        groups[name].insert(pd.concat(held, ignore_index=True), storage="online", wait=True)
     tell(1.0, f"wrote {sum(rows.values())} rows of {ndvi.cube.name}")
     return {
         "cube": ndvi.cube.name,
         "simulated": ndvi.cube.simulated,
         "feature_view": {"name": view.name, "version": view.version},
         "feature_groups": {group.name: rows[name] for name, group in groups.items()},
+        "weather": weather,
         "cells": int(ndvi.cell_id.size),
         "cell_level": ndvi.level,
         "steps": len(ndvi.steps.times),

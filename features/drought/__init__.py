@@ -7,6 +7,9 @@ Four feature groups, keyed by cube and cell and dated by time step:
 - ``drought_features``: what a forecast made at ``time`` may know, also in the online store;
 - ``drought_targets``: what happened one, two and three steps later.
 
+A cube that has rain or temperature on a daily grid of its own also gets rows in ``drought_weather``, which join the
+inputs of its view.
+
 No feature at time *t* depends on data after *t*, and none depends on the seasons of the held-out years.
 """
 
@@ -20,6 +23,7 @@ from features.drought.schema import (
     PERSISTENCE,
     SIMULATED_LABEL,
     VERSION,
+    WEATHER_UNITS,
     climatology_group,
     feature_view,
     features_group,
@@ -28,6 +32,7 @@ from features.drought.schema import (
     ndvi_group,
     targets_group,
     time_split,
+    weather_group,
 )
 from features.drought.source import SAMPLE, SIMULATED, NdviSource, cube_name, open_source
 from features.drought.tables import Block, Tables, compute_tables, latest_rows
@@ -44,6 +49,7 @@ __all__ = [
     "SIMULATED",
     "SIMULATED_LABEL",
     "VERSION",
+    "WEATHER_UNITS",
     "Block",
     "NdviSource",
     "Tables",
@@ -59,4 +65,5 @@ __all__ = [
     "open_source",
     "targets_group",
     "time_split",
+    "weather_group",
 ]

@@ -4,12 +4,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from features.drought.schema import LAGS, PERSISTENCE
+from features.drought.schema import LAGS, PERSISTENCE, WEATHER_UNITS
 
 NORMAL_CONDITIONS = (
     "normal conditions at the same place and season: NDVI observed at every step and equal to its climatology"
 )
 """What an explanation compares with."""
+
+
+def normal_meaning(names: Sequence[str]) -> str:
+    """Say what an explanation of a model with these inputs compares with."""
+    weather = "; weather as usual for the season" if set(names) & set(WEATHER_UNITS) else ""
+    return NORMAL_CONDITIONS + weather
 
 
 def normal_conditions(inputs: pd.DataFrame) -> pd.DataFrame:
@@ -23,14 +29,15 @@ def normal_conditions(inputs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A copy without anomalies and gaps, the last observation being the climatology of now; climatology and season
-        stay as they are.
+        A copy without anomalies, those of the weather included, and without gaps, the last observation being the
+        climatology of now; climatology and season stay as they are.
     """
     normal = inputs.copy()
     normal[_lagged("ndvi_anomaly_lag")] = 0.0
     normal[_lagged("gap_lag")] = 0.0
     normal[PERSISTENCE] = normal["ndvi_climatology_now"]
     normal["steps_since_observation"] = 0.0
+    normal[[name for name in WEATHER_UNITS if name in normal]] = 0.0
     return normal
 
 

@@ -1,5 +1,6 @@
 """Names, units and definitions of the drought features, and the feature groups and view that hold them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from deepcube.cubes import TimeSplit
@@ -98,6 +99,30 @@ _TARGET_COLUMNS = tuple(
     for h, label in zip(HORIZONS, LABELS, strict=True)
 )
 
+_WEATHER_COLUMNS = (
+    *(
+        Column(
+            f"rain_anomaly_lag_{k}",
+            "double",
+            f"Rain of the step at lag {k}, in steps before the origin, minus its training-year climatology (mm); "
+            "0 where unknown, null where the cube has no rain",
+        )
+        for k in LAGS
+    ),
+    *(
+        Column(
+            f"temperature_anomaly_lag_{k}",
+            "double",
+            f"Mean air temperature of the step at lag {k}, in steps before the origin, minus its training-year "
+            "climatology (K); 0 where unknown, null where the cube has no temperature",
+        )
+        for k in LAGS
+    ),
+)
+
+WEATHER_UNITS = {column.name: "mm" if column.name.startswith("rain") else "K" for column in _WEATHER_COLUMNS}
+"""Names of the optional model inputs, for cubes that have weather, with their units."""
+
 FEATURE_NAMES = [column.name for column in _INPUT_COLUMNS]
 """Names of the model inputs, in order; all double, none ever null."""
 
@@ -164,7 +189,15 @@ def targets_group(fs: "FeatureStore") -> "FeatureGroup":
     return _group(fs, "drought_targets", description, _TARGET_COLUMNS, online=True)
 
 
-def feature_view(fs: "FeatureStore", cube: str, *, simulated: bool | None = None) -> "FeatureView":
+def weather_group(fs: "FeatureStore") -> "FeatureGroup":
+    """Get or create ``drought_weather``: further inputs for cubes that have daily weather, offline and online."""
+    description = "Departures of rain and temperature from normal that a drought forecast made at time may know"
+    return _group(fs, "drought_weather", description, _WEATHER_COLUMNS, online=True)
+
+
+def feature_view(
+    fs: "FeatureStore", cube: str, *, simulated: bool | None = None, weather: Sequence[str] = ()
+) -> "FeatureView":
     """Get or create the feature view ``drought_<cube>``: targets joined point-in-time with the features.
 
     Parameters
@@ -175,11 +208,15 @@ def feature_view(fs: "FeatureStore", cube: str, *, simulated: bool | None = None
         Name of a cube that the feature pipeline has written.
     simulated : bool, optional
         Whether the cube is simulated, which the description of the view then says from now on; without, it stays.
+    weather : sequence of str
+        ``rain`` and ``temperature``, as far as the cube has them: further inputs of a view that is created. A view that
+        exists keeps its inputs.
 
     Returns
     -------
     hsfs.feature_view.FeatureView
-        View with the inputs ``FEATURE_NAMES`` and the labels ``LABELS``, over the rows of that cube only.
+        View with the inputs ``FEATURE_NAMES``, those of the weather, and the labels ``LABELS``, over the rows of that
+        cube only.
     """
     targets, inputs = targets_group(fs), features_group(fs)
     query = (
@@ -187,6 +224,9 @@ def feature_view(fs: "FeatureStore", cube: str, *, simulated: bool | None = None
         .join(inputs.select(FEATURE_NAMES), on=KEYS, join_type="inner")
         .filter(targets.get_feature("cube") == cube)
     )
+    if weather:
+        further = [name for name in WEATHER_UNITS if name.startswith(tuple(weather))]
+        query = query.join(weather_group(fs).select(further), on=KEYS, join_type="inner")
     description = f"NDVI of {cube} one to three steps ahead, from what is known at the forecast origin"
     if simulated:
         description = f"{SIMULATED_LABEL}: {description}"

@@ -33,6 +33,7 @@ from deepcube.cubes import (
 )
 from features.drought.schema import time_split
 from features.drought.tables import Block
+from features.drought.weather import Weather, find_weather
 
 SAMPLE = "sample"
 """Name of the offline sample: the real Sentinel-2 minicube inside the wheel of nrt."""
@@ -92,6 +93,8 @@ class NdviSource:
         Cell of each pixel.
     level : int
         Level of the cells.
+    weather : Weather or None
+        Departures of the weather from normal, if the cube has weather.
     """
 
     cube: Cube
@@ -103,6 +106,7 @@ class NdviSource:
     split: TimeSplit
     cell_id: NDArray[np.int64]
     level: int
+    weather: Weather | None = None
 
     def blocks(self) -> Iterator[Block]:
         """Yield the cube block by block of rows, read and composited; every pixel is in exactly one block."""
@@ -123,6 +127,7 @@ class NdviSource:
                 latitude=latitude[rows].ravel(),
                 row=row.ravel(),
                 col=col.ravel(),
+                weather=self.weather.at(self.grid, rows) if self.weather else {},
             )
 
     def __len__(self) -> int:
@@ -171,7 +176,8 @@ def open_source(source: str, folder: Path | None = None) -> NdviSource:
     split = time_split(steps.times)
     cell_id, level = pixel_cells(*grid.longitude_latitude())
     scale = _survey(cube, grid, inputs, masks, split.train_end)
-    return NdviSource(cube, grid, inputs, masks, scale, steps, split, cell_id, level)
+    weather = find_weather(cube, steps, split)
+    return NdviSource(cube, grid, inputs, masks, scale, steps, split, cell_id, level, weather)
 
 
 def _simulate(folder: Path | None) -> Path:

@@ -1,6 +1,6 @@
 """From the NDVI series of a block of cells to the rows of the four feature groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,8 @@ class Block:
         Pixel centres in WGS84 degrees.
     row, col : numpy.ndarray of int, shape (cells,)
         Position in the grid of the cube.
+    weather : dict of str to numpy.ndarray of float64, shape (steps, cells)
+        Departures of rain (mm) and temperature (K) from normal in each step, as far as the cube has them.
     """
 
     cube: str
@@ -60,16 +62,18 @@ class Block:
     latitude: Floats
     row: NDArray[np.int64]
     col: NDArray[np.int64]
+    weather: dict[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Rows of the four feature groups, one data frame each, with the columns of their schemas."""
+    """Rows of the feature groups, one data frame each, with the columns of their schemas; no weather, no rows of it."""
 
     ndvi: pd.DataFrame
     climatology: pd.DataFrame
     features: pd.DataFrame
     targets: pd.DataFrame
+    weather: pd.DataFrame
 
 
 def compute_tables(block: Block) -> Tables:
@@ -97,6 +101,7 @@ def compute_tables(block: Block) -> Tables:
         climatology=_climatology_rows(block, climatology),
         features=_rows(block, origins, inputs),
         targets=_rows(block, origins, {f"ndvi_step_{h}": ahead(block.ndvi, h) for h in HORIZONS}),
+        weather=_rows(block, origins if block.weather else np.zeros_like(origins), _weather(block)),
     )
 
 
@@ -160,6 +165,18 @@ def _inputs(block: Block, normal: Floats) -> dict[str, Floats]:
             "steps_since_observation": age,
         }
     )
+
+
+def _weather(block: Block) -> dict[str, Floats]:
+    """Return the further inputs; those of a variable that the cube lacks are NaN throughout."""
+    unknown = np.full(block.ndvi.shape, np.nan)
+    return {
+        f"{name}_anomaly_lag_{k}": np.nan_to_num(lagged(block.weather[name], k), nan=0.0)
+        if name in block.weather
+        else unknown
+        for name in ("rain", "temperature")
+        for k in LAGS
+    }
 
 
 def _rows(block: Block, keep: NDArray[np.bool_], columns: dict[str, NDArray]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import xarray as xr
 
 from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, explain
 from deepcube.oblivious import Signature, load_artifact
-from features.drought.normal import NORMAL_CONDITIONS, normal_conditions
+from features.drought.normal import NORMAL_CONDITIONS, normal_conditions, normal_meaning
 
 __all__ = ["METHODS", "NORMAL_CONDITIONS", "Forecaster", "normal_conditions"]
 
@@ -37,7 +37,7 @@ class Forecaster:
             self._network,
             outputs=signature.outputs,
             output_units=signature.output_units,
-            baseline_meaning=NORMAL_CONDITIONS,
+            baseline_meaning=normal_meaning(signature.inputs),
             methods=METHODS,
         )
 
@@ -115,7 +115,7 @@ class Forecaster:
             baseline=self._labelled(normal_conditions(inputs)),
             outputs=self.signature.outputs,
             output_units=self.signature.output_units,
-            baseline_meaning=NORMAL_CONDITIONS,
+            baseline_meaning=normal_meaning(self.signature.inputs),
             scores=scores,
         )
 

@@ -149,6 +149,8 @@ def test_bad_input_fails_the_job_and_leaves_the_store_as_it_was(home: Path, tmp_
 def test_the_simulated_cube_in_one_command_is_labelled_throughout(home: Path, tmp_path: Path) -> None:
     summary = run(home, tmp_path, "--source", "simulated")
     assert (summary["cube"], summary["simulated"]) == ("simulated_drought", True)
+    assert "drought_weather" in summary["feature_groups"]
+    assert {"rain_anomaly_lag_0", "temperature_anomaly_lag_5"} < set(summary["example"]["inputs"])
     assert_beats_baselines(summary["model"])
     assert summary["deployment"]["state"] == "Running"
     assert summary["example"]["simulated"] is True

@@ -138,3 +138,28 @@ def test_online_store_serves_the_newest_step(project: Any, shared_data: Path) ->
     vector = view.get_feature_vector({"cube": "modisraster", "cell_id": int(row["cell_id"])}, return_type="pandas")
     found = vector[drought.FEATURE_NAMES].iloc[0].to_numpy(float)
     np.testing.assert_allclose(found, row[drought.FEATURE_NAMES].to_numpy(float))
+
+
+def test_weather_of_a_coarser_daily_grid_joins_the_inputs(
+    project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(source_module._SIMULATION, "side", 6)
+    summary = pipeline.run(project, "simulated")
+    assert summary["cube"] == "simulated_drought" and summary["simulated"] is True
+    assert summary["weather"] == ["rain", "temperature"]
+    assert summary["feature_groups"]["drought_weather"] == summary["feature_groups"]["drought_features"]
+    store = project.get_feature_store()
+    assert drought.SIMULATED_LABEL in store.get_feature_group("drought_weather", 1).description
+    view = drought.feature_view(store, "simulated_drought")
+    rows = view.get_batch_data(primary_key=False)
+    assert list(rows.columns) == [*drought.FEATURE_NAMES, *drought.WEATHER_UNITS]
+    assert not rows.isna().any(axis=None) and len(rows) == summary["feature_groups"]["drought_weather"]
+    assert rows["rain_anomaly_lag_0"].std() > 1 and 0.1 < rows["temperature_anomaly_lag_0"].std() < 5
+
+    source = drought.open_source("simulated", tmp_path)
+    tables = drought.compute_tables(next(source.blocks()))
+    newest = drought.latest_rows(tables.weather).iloc[7]
+    key = {"cube": "simulated_drought", "cell_id": int(newest["cell_id"])}
+    vector = view.get_feature_vector(key, return_type="pandas").iloc[0]
+    names = list(drought.WEATHER_UNITS)
+    np.testing.assert_allclose(vector[names].to_numpy(float), newest[names].to_numpy(float))

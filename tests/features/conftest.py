@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import rioxarray  # noqa: F401  (registers the accessor that writes a CRS)
 import xarray as xr
 
 WriteCube = Callable[..., Path]

@@ -9,6 +9,7 @@ import pytest
 
 from features import drought
 from training_pipelines.drought.data import TrainingDataError, read_training_data
+from training_pipelines.drought.model import build_model
 
 TIMES = pd.date_range("2000-01-01", "2011-12-31", freq="16D")
 SPLIT = drought.time_split(TIMES)
@@ -64,3 +65,23 @@ def test_a_period_without_observed_targets_is_named():
     targets[SPLIT.select(TIMES, "validation")] = np.nan
     with pytest.raises(TrainingDataError, match="validation"):
         read_training_data(View(targets), SPLIT)
+
+
+def test_the_weather_of_a_cube_comes_after_the_other_inputs_and_is_a_departure_to_the_network():
+    class WithWeather(View):
+        """Also answers with weather, in the order of the query."""
+
+        def train_validation_test_split(self, description: str, **dates: pd.Timestamp) -> list[pd.DataFrame]:
+            frames = super().train_validation_test_split(description, **dates)
+            names = [name for name in drought.WEATHER_UNITS if name.startswith("rain")]
+            return [*(frame.assign(**dict.fromkeys(names, 7.0)) for frame in frames[:3]), *frames[3:]]
+
+    data = read_training_data(WithWeather(np.full((len(TIMES), 3), 0.5)), SPLIT)
+    assert data.test.names == [*drought.FEATURE_NAMES, *(f"rain_anomaly_lag_{lag}" for lag in drought.LAGS)]
+    assert (data.test.columns(["rain_anomaly_lag_5"]) == 7.0).all()
+    network = build_model(data.train.inputs, units=2, l2=0.0)
+    weights = {layer.name: layer.get_weights()[0].shape for layer in network.layers if layer.get_weights()}
+    assert weights["memory"] == (13 + 6, 3)
+    assert weights["hidden"] == (15 + 6, 2)
+    alone = read_training_data(View(np.full((len(TIMES), 3), 0.5)), SPLIT)
+    assert alone.test.names == drought.FEATURE_NAMES

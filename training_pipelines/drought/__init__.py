@@ -111,7 +111,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
 
         tell(0.85, "explaining and registering the model")
         signature = _signature(view, data, scores, cube, tracker.run_id, mode, found)
-        example = pd.DataFrame(data.test.inputs[:5].astype(float), columns=drought.FEATURE_NAMES)
+        example = pd.DataFrame(data.test.inputs[:5].astype(float), columns=data.test.names)
         registered = register_model(
             project,
             f"drought_{cube}",
@@ -169,8 +169,9 @@ def _signature(
     view: Any, data: TrainingData, scores: Evaluation, cube: str, mlflow_run_id: str, mode: str, found: Study
 ) -> Signature:
     units = dict.fromkeys(drought.FEATURE_NAMES, "1") | {"steps_since_observation": "steps"}
+    units |= {name: drought.WEATHER_UNITS[name] for name in data.test.extra}
     return Signature(
-        inputs=drought.FEATURE_NAMES,
+        inputs=data.test.names,
         outputs=drought.LABELS,
         input_units=units,
         output_units="1",

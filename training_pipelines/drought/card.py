@@ -22,7 +22,7 @@ from deepcube.explain import (
 )
 from deepcube.oblivious import Signature
 from features import drought
-from features.drought.normal import NORMAL_CONDITIONS, normal_conditions
+from features.drought.normal import normal_conditions, normal_meaning
 from training_pipelines.drought.data import TrainingData
 from training_pipelines.drought.evaluation import Evaluation
 
@@ -40,6 +40,12 @@ LIMITS = [
     "Scores are of the held-out years named above; other years may be worse.",
 ]
 """What readers of a drought forecast must know."""
+
+WEATHER_LIMIT = (
+    "A forecast for one pixel from its own past and the weather of a coarser grid up to the origin: it knows no "
+    "weather to come, no soil, irrigation or neighbours."
+)
+"""The first limit of a model that knows weather."""
 
 
 def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Evaluation) -> Path:
@@ -63,14 +69,14 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
     """
     signature = Signature.load(folder)
     random, traced = np.random.default_rng(0), TracedModel(model)
-    inputs = pd.DataFrame(data.test.inputs, columns=drought.FEATURE_NAMES)
+    inputs = pd.DataFrame(data.test.inputs, columns=data.test.names)
 
     def drawn(count: int) -> np.ndarray:
         return np.sort(random.choice(len(inputs), min(count, len(inputs)), replace=False))
 
     named: dict[str, Any] = {"outputs": signature.outputs, "output_units": signature.output_units}
     some, few = inputs.iloc[drawn(_EXPLAINED)], inputs.iloc[drawn(_SCORED)]
-    versus = {"baseline_meaning": NORMAL_CONDITIONS, **named}
+    versus = {"baseline_meaning": normal_meaning(signature.inputs), **named}
     explained = explain(
         traced, _labelled(some, signature), baseline=_labelled(normal_conditions(some), signature), **versus
     )
@@ -114,7 +120,7 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
         metrics=_metrics(scores),
         explanations=table,
         explanation_quality=quality_table(scored),
-        limits=LIMITS,
+        limits=[WEATHER_LIMIT, *LIMITS[1:]] if data.test.extra else LIMITS,
         figures=figures,
         details={name: signature.details[name] for name in ("hparams", "seeds", "mlflow_run_id")},
     )

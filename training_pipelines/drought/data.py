@@ -26,17 +26,25 @@ class Samples:
     Attributes
     ----------
     inputs : numpy.ndarray of float32, shape (rows, features)
-        Model inputs in the order of ``features.drought.FEATURE_NAMES``; none missing.
+        Model inputs in the order of ``features.drought.FEATURE_NAMES``, then ``extra``; none missing.
     targets : numpy.ndarray of float32, shape (rows, horizons)
         NDVI at the target dates; NaN where nothing was observed. Every row has at least one observed target.
+    extra : tuple of str
+        Further inputs, from the weather of cubes that have it.
     """
 
     inputs: Floats
     targets: Floats
+    extra: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the inputs, in order."""
+        return [*drought.FEATURE_NAMES, *self.extra]
 
     def columns(self, names: list[str]) -> Floats:
         """Return some inputs by name, shape (rows, names)."""
-        return self.inputs[:, [drought.FEATURE_NAMES.index(name) for name in names]]
+        return self.inputs[:, [self.names.index(name) for name in names]]
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,9 @@ def _samples(part: str, inputs: "pd.DataFrame", targets: "pd.DataFrame") -> Samp
             f"Found {len(targets)} rows but no observed target in the {part} period; expected at least one. "
             "Use a longer or less cloudy cube."
         )
+    extra = tuple(name for name in drought.WEATHER_UNITS if name in inputs)
     return Samples(
-        inputs.loc[known, drought.FEATURE_NAMES].to_numpy(np.float32),
+        inputs.loc[known, [*drought.FEATURE_NAMES, *extra]].to_numpy(np.float32),
         targets.loc[known, drought.LABELS].to_numpy(np.float32),
+        extra,
     )

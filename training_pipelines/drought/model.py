@@ -6,7 +6,8 @@ season::
 
     ndvi(t + h) = climatology(t + h) + w_h . d + v_h . gelu(U [d, s] + b) + c_h
 
-with the standardised departures d (anomalies, gap flags, age of the last observation) and season s at the origin t.
+with the standardised departures d (anomalies, gap flags, age of the last observation, and the weather's where it is an
+input) and season s at the origin t.
 Damped persistence of the anomaly has pure climatology as a special case, and that is where the network starts: the
 weights of its last layers are zero. It departs from climatology only where that helps in the validation year. The level
 of NDVI is no input of the learnt part: with few years to learn from, it would learn the years by heart.
@@ -70,11 +71,12 @@ def build_model(inputs: Floats, *, units: int, l2: float) -> "keras.Model":
 
     raw = keras.Input((inputs.shape[1],), name="features")
     standardised = keras.ops.clip(normal(raw), -_CLIP, _CLIP)
-    departures = keras.ops.take(standardised, _columns(DEPARTURES), axis=-1)
+    weather = list(range(len(drought.FEATURE_NAMES), inputs.shape[1]))  # departures, too, where the cube has them
+    departures = keras.ops.take(standardised, _columns(DEPARTURES) + weather, axis=-1)
     last_layer = {"kernel_initializer": "zeros", "kernel_regularizer": regular}
     anomaly = keras.layers.Dense(horizons, name="memory", **last_layer)(departures)
     if units:
-        context = keras.ops.take(standardised, _columns(DEPARTURES + SEASON), axis=-1)
+        context = keras.ops.take(standardised, _columns(DEPARTURES + SEASON) + weather, axis=-1)
         hidden = keras.layers.Dense(units, "gelu", kernel_regularizer=regular, name="hidden")(context)
         correction = keras.layers.Dense(horizons, use_bias=False, name="correction", **last_layer)(hidden)
         anomaly = keras.layers.Add(name="anomaly")([anomaly, correction])

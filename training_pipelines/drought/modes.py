@@ -22,7 +22,6 @@ from deepcube.oblivious import (
     SingleRunConfig,
     Step,
 )
-from features import drought
 from training_pipelines.drought.data import Samples, TrainingData, TrainingDataError
 from training_pipelines.drought.model import build_model, train_fn
 
@@ -124,9 +123,9 @@ def without_feature(dataset: tuple[Samples, Samples], feature: str) -> tuple[Sam
     dataset : tuple of Samples
         Training and validation period.
     feature : str
-        One of ``features.drought.FEATURE_NAMES``.
+        One of the inputs' names.
     """
-    column = drought.FEATURE_NAMES.index(feature)
+    column = dataset[0].names.index(feature)
     mean = np.nanmean(dataset[0].inputs[:, column])
 
     def hold(samples: Samples) -> Samples:
@@ -180,12 +179,12 @@ def _search(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker,
 
 
 def _ablate(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
-    total = (len(drought.FEATURE_NAMES) + 1) * len(_ABLATION_SEEDS)
+    total = (len(data.train.names) + 1) * len(_ABLATION_SEEDS)
     options = _options(data, hparams, tracker, tell, total)
     result = experiment.lagom(
         train_fn,
         AblationConfig(
-            drought.FEATURE_NAMES,
+            data.train.names,
             leave_out_feature=without_feature,
             seeds=_ABLATION_SEEDS,
             name="drought ablation",
