@@ -14,8 +14,9 @@ from deepcube.cubes.arrays import stored_array
 from deepcube.cubes.copying import source_chunks
 from deepcube.cubes.errors import CubeError
 from deepcube.cubes.layout import block_step, blocks
-from deepcube.cubes.model import Cube, Grid, Variable
+from deepcube.cubes.model import Cube, Grid
 from deepcube.cubes.steps import regular_step
+from deepcube.cubes.variables import Variable
 
 BLOCK_BYTES = 128 << 20
 """Bytes of values that a check holds at a time."""

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyproj
-import rioxarray  # noqa: F401  (registers the .rio accessor that finds CF grid mappings)
 import xarray as xr
 
 from deepcube.cubes.errors import MissingCrsError, NotACubeError, TimeAxisError
@@ -87,6 +86,8 @@ def find_crs(dataset: xr.Dataset, crs: Any = None) -> pyproj.CRS | None:
     """
     if crs is not None:
         return parse_crs(crs)
+    import rioxarray  # noqa: F401  (registers the accessor that finds CF grid mappings; takes seconds with all it needs)
+
     stated = dataset.rio.crs
     if stated is not None:
         return pyproj.CRS.from_wkt(stated.to_wkt())

@@ -22,7 +22,8 @@ from deepcube.cubes.arrays import coding_of, context, stored_array
 from deepcube.cubes.errors import BuildError
 from deepcube.cubes.layout import Layout, block_step, blocks, chunk_shape, common_multiple, shard_shape
 from deepcube.cubes.model import Cube, Grid
-from deepcube.cubes.writing import Block, CubeWriter, grid_dims, stored_type
+from deepcube.cubes.stored_form import stored_type
+from deepcube.cubes.writing import Block, CubeWriter, grid_dims
 
 BUDGET = 512 << 20
 """Bytes of values that a pass holds at a time."""

@@ -10,8 +10,9 @@ import pandas as pd
 
 from deepcube.cubes.arrays import stored_array
 from deepcube.cubes.copying import source_chunks
-from deepcube.cubes.model import Cube, Grid, Variable
+from deepcube.cubes.model import Cube, Grid
 from deepcube.cubes.steps import regular_step
+from deepcube.cubes.variables import Variable
 
 
 def describe_cube(cube: Cube) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import pystac
 from pystac.extensions.datacube import DatacubeExtension, Dimension
 from pystac.extensions.datacube import Variable as StacVariable
 
-from deepcube.cubes.model import WGS84, Cube, Grid, describe
+from deepcube.cubes.model import WGS84, Cube, Grid
 from deepcube.cubes.steps import regular_step
+from deepcube.cubes.variables import describe
 
 ITEM = "item.json"
 """Name of the STAC item."""

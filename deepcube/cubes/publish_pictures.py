@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcube.cubes.model import Cube, describe, slug
+from deepcube.cubes.model import Cube, slug
+from deepcube.cubes.variables import describe
 
 LARGEST = 512
 """Pixels along the longer side of what is drawn; larger images are thinned out, so little is read."""

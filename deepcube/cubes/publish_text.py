@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepcube.cubes.model import Cube, describe
+from deepcube.cubes.model import Cube
+from deepcube.cubes.variables import describe
 
 
 def readme(cube: Cube, title: str, licence: str, origin: Mapping[str, Any], pictures: Sequence[Path]) -> str:

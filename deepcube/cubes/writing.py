@@ -7,28 +7,26 @@ disk. Finishing writes the root with consolidated metadata and renames the folde
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import logging
 import os
 import shutil
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import tensorstore as ts
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepcube.cubes.arrays import Coding, coding_of, context, create_array
-from deepcube.cubes.errors import BuildError, CubeError, UnknownVariableError
+from deepcube.cubes.arrays import coding_of, context, create_array
+from deepcube.cubes.errors import BuildError, UnknownVariableError
 from deepcube.cubes.layout import Layout, block_step, blocks, chunk_shape, common_multiple, shard_shape
 from deepcube.cubes.model import Grid
+from deepcube.cubes.stored_form import attributes_of, encoded, plain, schema_of, stored_type
 
 BUILDING = ".building"
 """Ending of the folder that holds a cube while it is built."""
@@ -116,7 +114,7 @@ class CubeWriter:
             width = sum(widths) if self._together else max(widths)
             self._steps[name] = block_step(shape, unit, width, self._block_bytes)
         described = [
-            [name, self._chunks[name], self._steps[name], str(grid.crs), _schema(grid)]
+            [name, self._chunks[name], self._steps[name], str(grid.crs), schema_of(grid)]
             for name, grid in self.grids.items()
         ]
         text = json.dumps([FORMAT, described, self.attrs], sort_keys=True, default=str)
@@ -172,7 +170,7 @@ class CubeWriter:
                 dtype,
                 [str(dim) for dim in data.dims],
                 fill,
-                _attributes(data, coding, grid),
+                attributes_of(data, coding, grid),
                 using=self._context,
             )
         write_atomically(
@@ -181,21 +179,9 @@ class CubeWriter:
         return arrays
 
     def _coordinate(self, path: Path, coordinate: xr.DataArray) -> None:
-        variable = xr.conventions.encode_cf_variable(_dated(coordinate).variable, name=coordinate.name)
-        values = np.asarray(variable.values)
-        if values.dtype.kind in "OUST":
-            values, kind = _codes(values)
-            variable.attrs |= kind
+        values, dims, attrs = encoded(coordinate)
         array = create_array(
-            path,
-            values.shape,
-            values.shape,
-            None,
-            values.dtype,
-            [str(dim) for dim in variable.dims],
-            None,
-            {key: _plain(value) for key, value in variable.attrs.items() if key != "_FillValue"},
-            using=self._context,
+            path, values.shape, values.shape, None, values.dtype, dims, None, attrs, using=self._context
         )
         array.write(values).result()
 
@@ -308,7 +294,7 @@ class CubeWriter:
             raise BuildError(f"{self.folder} has {done} of {all_blocks} parts; write the rest before finishing.")
         self._journal.close()
         attributes = {"Conventions": "CF-1.11", **self.attrs, "deepcube_cube": FORMAT, "name": self.path.stem}
-        root: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": _plain(attributes)}
+        root: dict[str, Any] = {"zarr_format": 3, "node_type": "group", "attributes": plain(attributes)}
         members = {}
         for file in sorted(self.folder.rglob("zarr.json")):
             if file.parent != self.folder:
@@ -346,11 +332,6 @@ def grid_dims(grid: Grid) -> tuple[str, ...]:
     return tuple(sorted(dims, key=lambda dim: order.get(dim, 1)))
 
 
-def stored_type(data: xr.DataArray) -> np.dtype[Any]:
-    """Return the type that a variable is stored as."""
-    return np.dtype(data.encoding.get("dtype", data.dtype))
-
-
 def write_atomically(path: Path, text: str) -> None:
     """Write a text file so that it is there whole or not at all.
 
@@ -382,85 +363,3 @@ def _sync_folder(folder: Path) -> None:
 
 def _key(grid: str, variable: str, block: Block) -> str:
     return f"{grid}/{variable}:{','.join(f'{part.start}-{part.stop}' for part in block)}"
-
-
-def _schema(grid: Grid) -> list[Any]:
-    """Return all that makes a grid what it is, but for the values, in a form that can be hashed."""
-    coordinates = [
-        [
-            str(name),
-            hashlib.sha256(np.ascontiguousarray(np.asarray(c.values, dtype=_hashable(c.dtype))).tobytes()).hexdigest(),
-        ]
-        for name, c in sorted(grid.dataset.coords.items(), key=lambda item: str(item[0]))
-        if c.ndim
-    ]
-    variables = [
-        [str(name), list(map(str, data.dims)), str(stored_type(data)), repr(coding_of(data)), _plain(data.attrs)]
-        for name, data in grid.dataset.data_vars.items()
-    ]
-    return [coordinates, variables]
-
-
-def _hashable(dtype: np.dtype[Any]) -> Any:
-    return str if dtype.kind in "OUST" else dtype
-
-
-def _attributes(data: xr.DataArray, coding: Coding, grid: Grid) -> dict[str, Any]:
-    dropped = {"_FillValue", "missing_value", "scale_factor", "add_offset", "grid_mapping", "coordinates"}
-    attrs = {str(key): _plain(value) for key, value in data.attrs.items() if str(key) not in dropped}
-    if coding.scale != 1.0 or coding.offset != 0.0:
-        attrs |= {"scale_factor": coding.scale, "add_offset": coding.offset}
-    if coding.fill is not None:
-        attrs["_FillValue"] = _fill_attribute(coding.fill, stored_type(data))
-    if grid.crs is not None and {"y", "x"} <= {*map(str, data.dims), *map(str, grid.dataset.coords)}:
-        attrs["grid_mapping"] = "spatial_ref"
-    others = [
-        str(name)
-        for name, c in grid.dataset.coords.items()
-        if name != "spatial_ref" and c.dims != (name,) and set(c.dims) <= set(data.dims) and c.ndim
-    ]
-    return attrs | ({"coordinates": " ".join(others)} if others else {})
-
-
-def _fill_attribute(fill: float, dtype: np.dtype[Any]) -> Any:
-    """Return a fill value as xarray writes it into Zarr v3: integers as they are, floats as base64 of 8 bytes."""
-    return int(fill) if dtype.kind in "iub" else base64.standard_b64encode(struct.pack("<d", fill)).decode()
-
-
-def _dated(coordinate: xr.DataArray) -> xr.DataArray:
-    """Return times with the coarsest unit that holds them exactly, counted from 1970."""
-    if coordinate.dtype.kind != "M":
-        return coordinate
-    times = pd.DatetimeIndex(np.atleast_1d(coordinate.to_numpy()).ravel())
-    daily = bool((times == times.normalize()).all())
-    whole = bool((times == times.floor("s")).all())
-    unit = "days" if daily else "seconds" if whole else "nanoseconds"
-    result = coordinate.copy(deep=False)
-    result.encoding = {"units": f"{unit} since 1970-01-01", "calendar": "proleptic_gregorian", "dtype": "int64"}
-    return result
-
-
-def _codes(values: NDArray[Any]) -> tuple[NDArray[np.int32], dict[str, Any]]:
-    """Return texts as numbers with CF flag attributes, as Zarr v3 has no agreed type for text."""
-    texts = np.asarray(values, dtype=str)
-    names, codes = np.unique(texts, return_inverse=True)
-    meanings = {
-        "flag_values": list(range(len(names))),
-        "flag_meanings": " ".join(n.replace(" ", "_") or "-" for n in names),
-    }
-    return codes.reshape(texts.shape).astype(np.int32), meanings
-
-
-def _plain(value: Any) -> Any:
-    """Return an attribute as JSON can hold it."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, str | int | float | bool) or value is None:
-        return value
-    raise CubeError(f"Found the attribute value {value!r} of type {type(value).__name__}; expected text or numbers.")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import rioxarray  # noqa: F401  (registers the accessor that writes a CRS)
 import xarray as xr
 from rasterio.transform import from_origin
 

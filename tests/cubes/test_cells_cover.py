@@ -1,5 +1,8 @@
 """Cells and areas: outlines, sets of mixed levels, neighbours."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pyproj
 import pytest
@@ -7,8 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.geometry import Point, Polygon, shape
 
-from deepcube.cubes import CellError, cell_area, cell_at, cell_centre, cell_level, children, parent
-from deepcube.cubes.cells_cover import cell_features, cell_polygons, compact, contains, cover, expand, neighbours
+import deepcube.cubes
+from deepcube.cubes import (
+    CellError,
+    cell_area,
+    cell_at,
+    cell_centre,
+    cell_features,
+    cell_level,
+    cell_polygons,
+    children,
+    compact,
+    contains,
+    cover,
+    expand,
+    neighbours,
+    parent,
+)
 
 cells = st.builds(
     lambda lon, lat, level: int(cell_at(lon, lat, level)),
@@ -107,3 +125,19 @@ def test_what_makes_no_sense_is_refused():
         cell_polygons([a], points=0)
     with pytest.raises(CellError):
         expand([b], 4)
+
+
+def test_cells_load_no_readers_of_rasters():
+    heavy = "{'xarray', 'dask', 'rioxarray', 'rasterio', 'tensorstore'}"
+    code = (
+        f"import sys; from deepcube.cubes import cover, cell_at, grid_level; sys.exit(str({heavy} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "set()"
+
+
+def test_public_names_are_those_that_are_listed():
+    for name in deepcube.cubes.__all__:
+        assert getattr(deepcube.cubes, name) is not None and name in dir(deepcube.cubes)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        deepcube.cubes.nothing  # noqa: B018

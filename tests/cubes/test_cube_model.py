@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepcube.cubes import CubeError, Grid, TimeAxisError, slug
 from deepcube.cubes.conventions import parse_crs
-from deepcube.cubes.model import describe
+from deepcube.cubes.variables import describe
 
 
 @given(st.text(max_size=80))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import rasterio
+import rioxarray  # noqa: F401  (registers the accessor that writes a CRS)
 import xarray as xr
 from numpy.typing import NDArray
 

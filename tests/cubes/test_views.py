@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from deepcube.cubes import Cube, Grid, UnknownVariableError, ViewError, open_cube, write_cube
 from deepcube.cubes.conventions import parse_crs
-from deepcube.cubes.model import Variable, describe
+from deepcube.cubes.variables import Variable, describe
 from deepcube.cubes.views import Raster, crop
 from deepcube.cubes.views.space import regrid
 from deepcube.cubes.views.target import edges

@@ -12,7 +12,7 @@ import pyproj
 import zarr
 from numpy.typing import NDArray
 
-from deepcube.cubes.model import Kind
+from deepcube.cubes.variables import Kind
 
 LABEL = "These data are simulated; they are no observations."
 """Sentence that every simulated store carries."""

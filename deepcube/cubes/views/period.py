@@ -13,8 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepcube.cubes.errors import ViewError
-from deepcube.cubes.model import Variable
 from deepcube.cubes.steps import Steps, native_steps, regular_step, window_steps
+from deepcube.cubes.variables import Variable
 
 _CALENDAR = {"month": "M", "monthly": "M", "year": "Y", "yearly": "Y"}
 

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepcube.cubes.errors import ViewError
-from deepcube.cubes.model import Variable
+from deepcube.cubes.variables import Variable
 from deepcube.cubes.views import weights
 from deepcube.cubes.views.target import Raster
 

@@ -11,7 +11,8 @@ import xarray as xr
 
 from deepcube.cubes.copying import source_chunks
 from deepcube.cubes.errors import ViewError
-from deepcube.cubes.model import Cube, Grid, describe
+from deepcube.cubes.model import Cube, Grid
+from deepcube.cubes.variables import describe
 from deepcube.cubes.views.period import aggregate, steps_of
 from deepcube.cubes.views.space import Method, regrid
 from deepcube.cubes.views.target import Raster, Region, crop
