@@ -170,8 +170,8 @@ def open_source(source: str, folder: Path | None = None) -> NdviSource:
     cube = open_cube(path, name=cube_name(source))
     inputs = _find_inputs(cube)
     grid = cube.grid_of(inputs[0])
-    present = {name.lower(): name for name in cube.variables}
-    masks = tuple(present[name] for name in _CLEAR if name in present and cube.grid_of(present[name]) is grid)
+    present = {variable.name.lower(): key for key, variable in cube.variables.items() if cube.grid_of(key) is grid}
+    masks = tuple(present[name] for name in _CLEAR if name in present)
     steps = _steps(grid.times)
     split = time_split(steps.times)
     cell_id, level = pixel_cells(*grid.longitude_latitude())
@@ -204,9 +204,11 @@ def _sample_path() -> Path:
 
 def _find_inputs(cube: Cube) -> tuple[str, ...]:
     """Return the variable that is NDVI, or the two bands to compute it from."""
-    varying = {
-        name.lower(): name for name, variable in cube.variables.items() if {"time", "y", "x"} <= {*variable.dims}
-    }
+    varying: dict[str, str] = {}
+    for key in sorted(cube.variables, key=lambda key: -cube.grid_of(key).dataset.sizes.get("y", 0)):  # most rows first
+        if {"time", "y", "x"} <= {*cube.variables[key].dims}:
+            name = cube.variables[key].name.lower()
+            varying.setdefault("ndvi" if name.endswith(" days ndvi") else name, key)  # MODIS: "1 km 16 days NDVI"
     if "ndvi" in varying:
         return (varying["ndvi"],)
     red, nir = (next((varying[name] for name in names if name in varying), None) for names in (_RED, _NIR))

@@ -130,6 +130,21 @@ def test_cubes_without_weather_have_no_rows_of_it(shared_data: Path) -> None:
     assert drought.compute_tables(next(modis.blocks())).weather.empty
 
 
+def test_ndvi_under_the_name_of_the_modis_product_and_on_two_grids(write_mixed: WriteMixed, tmp_path: Path) -> None:
+    plain = next(drought.open_source(str(write_mixed("plain.zarr"))).blocks()).ndvi
+    product = drought.open_source(str(write_mixed("product.zarr", ndvi="1 km 16 days NDVI")))
+    np.testing.assert_array_equal(next(product.blocks()).ndvi, plain)
+    twice = write_mixed("twice.zarr")
+    coarse = xr.open_zarr(twice, group="modis", consolidated=False).load().isel(lat=[0, 2], lon=[0, 2])
+    coarse["NDVI"] = coarse["NDVI"] * 0
+    for variable in coarse.variables.values():
+        variable.encoding = {}
+    coarse.to_zarr(twice, group="a_coarser_one", consolidated=False)
+    finest = drought.open_source(str(twice))
+    assert finest.inputs == ("modis/NDVI",)
+    np.testing.assert_array_equal(next(finest.blocks()).ndvi, plain)
+
+
 def test_weather_of_gaps_alone_is_none(write_mixed: WriteMixed) -> None:
     gaps = {"t2m": np.full((len(DAYS), 2, 2), np.nan)}
     source = drought.open_source(str(write_mixed(weather=gaps)))
