@@ -82,7 +82,7 @@ def _feature_group(group: Any, subject: ox.NamedNode) -> Iterator[ox.Triple]:
     yield ox.Triple(subject, _NODE(v.DCAT + "version"), ox.Literal(str(group.version)))
     if getattr(group, "description", None):
         yield ox.Triple(subject, _NODE(v.DCTERMS + "description"), ox.Literal(str(group.description)))
-    for feature in group.features:
+    for feature in group.columns:
         node = _NODE(f"{subject.value}/{feature.name}")
         yield ox.Triple(subject, _NODE(v.DCAT + "theme"), node)
         yield ox.Triple(node, _NODE(v.RDFS + "label"), ox.Literal(str(feature.name)))

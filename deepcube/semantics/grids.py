@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -11,6 +13,17 @@ from deepcube.semantics.errors import MappingError
 from deepcube.semantics.terms import IriKind, WktKind
 
 _MARGIN = 1e-9  # degrees; candidates are tested exactly afterwards
+
+
+@lru_cache(maxsize=64)
+def _transformers(system: str) -> tuple[Any, Any]:
+    """Return transformers to and from longitude and latitude; the grids of a cube share them, for they cost time."""
+    import pyproj
+
+    return (
+        pyproj.Transformer.from_crs(system, "OGC:CRS84", always_xy=True),
+        pyproj.Transformer.from_crs("OGC:CRS84", system, always_xy=True),
+    )
 
 
 class GridAxes:
@@ -56,10 +69,8 @@ class GridAxes:
         self.cells = self.shape[0] * self.shape[1]
         system = pyproj.CRS.from_user_input(crs)
         self.geographic = system.is_geographic
-        self._to_lonlat = None if self.geographic else pyproj.Transformer.from_crs(system, "OGC:CRS84", always_xy=True)
-        self._from_lonlat = (
-            None if self.geographic else pyproj.Transformer.from_crs("OGC:CRS84", system, always_xy=True)
-        )
+        pair: tuple[Any, Any] = (None, None) if self.geographic else _transformers(system.to_wkt())
+        self._to_lonlat, self._from_lonlat = pair
         self._longitude = np.where(self.x > 180, self.x - 360, self.x) + 0.0
         self.cell_kind = IriKind(f"{base}{name}/cell/", self.shape)
         self.geometry_kind = IriKind(f"{base}{name}/cell/", self.shape, "/centre")

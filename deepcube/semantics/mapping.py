@@ -245,14 +245,22 @@ def write_mapping(mapping: CubeMapping) -> str:
         grid = f' ; dcube:gridName "{variable.grid}"' if variable.grid else ""
         end = " ." if i == len(mapping.variables) - 1 else " ;"
         lines.append(
-            f'    dcube:variable [ dcube:variableName "{variable.name}"{grid} ; dcube:property <{variable.property}> ;'
-            f" rdfs:label {ox.Literal(variable.label)} ]{end}"
+            f'    dcube:variable [ dcube:variableName "{variable.name}"{grid} ;'
+            f" dcube:property {_short(variable.property)} ; rdfs:label {ox.Literal(variable.label)} ]{end}"
         )
     words = {operator: iri.removeprefix(v.DCUBE) for iri, operator in OPERATORS.items()}
     for item in mapping.interpretations:
         parts = [f"dcube:{words[operator]} {value!r}" for operator, value in item.conditions]
         if item.one_of:
             parts.append(f"dcube:oneOf ( {' '.join(map(repr, item.one_of))} )")
-        lines += ["", f"<{item.iri}> a dcube:Interpretation ; dcube:interprets <{item.property}> ;"]
+        lines += ["", f"{_short(item.iri)} a dcube:Interpretation ; dcube:interprets {_short(item.property)} ;"]
         lines += [f"    {' ; '.join(parts)} ; rdfs:label {ox.Literal(item.label)} ."]
     return "\n".join(lines) + "\n"
+
+
+def _short(iri: str) -> str:
+    """Return an IRI as Turtle has it, with a prefix where that is plain to read."""
+    for prefix, namespace in (("var", v.VARIABLE), ("dcube", v.DCUBE)):
+        if iri.startswith(namespace) and re.fullmatch(r"[A-Za-z0-9_]+", iri.removeprefix(namespace)):
+            return f"{prefix}:{iri.removeprefix(namespace)}"
+    return f"<{iri}>"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,8 @@ class Variable:
         Name in the grid, IRI of the observed property, text for people, unit.
     grid : GridAxes
         Where it lies.
-    array : Array
-        What reads it.
+    opener : callable
+        Opens what reads it.
     static : bool
         Whether it does not vary in time.
     integer : bool
@@ -50,12 +50,17 @@ class Variable:
     label: str
     unit: str
     grid: GridAxes
-    array: Array
+    opener: Callable[[], Array]
     static: bool
     integer: bool
     observations: IriKind
     interpretations: tuple[Interpretation, ...]
     source: str
+
+    @cached_property
+    def array(self) -> Array:
+        """What reads it, opened when it is first asked for: a query reads few of the variables of a cube."""
+        return self.opener()
 
     @cached_property
     def result_kind(self) -> Kind:
@@ -134,7 +139,7 @@ class CubeSource:
             item.label,
             item.unit or str(data.attrs.get("units", "")),
             axes,
-            open_array(self.path, grid.name, item.name, data),
+            partial(open_array, self.path, grid.name, item.name, data),
             static,
             integer,
             axes.observation_kind(item.name, static),

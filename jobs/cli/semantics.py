@@ -27,15 +27,27 @@ def told(function: _Function) -> _Function:
 
     @wraps(function)
     def command(*arguments: Any, **options: Any) -> None:
-        from deepcube.cubes import CubeError
-        from deepcube.semantics import SemanticsError
-
         try:
             function(*arguments, **options)
-        except (SemanticsError, CubeError) as error:
-            raise click.ClickException(str(error)) from error
+        except click.ClickException:
+            raise
+        except Exception as error:
+            if isinstance(error, _expected()):
+                raise click.ClickException(str(error)) from error
+            raise
 
     return cast(_Function, command)
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """Return what a user can mend; cubes are slow to import, and where they were not, none of their errors came."""
+    from deepcube.semantics import SemanticsError
+
+    if "deepcube.cubes" not in sys.modules:
+        return (SemanticsError,)
+    from deepcube.cubes import CubeError
+
+    return SemanticsError, CubeError
 
 
 _cubes = click.option("--cube", "cubes", multiple=True, help="A cube to ask: Zarr, NetCDF or GeoTIFF; may be repeated.")
@@ -93,6 +105,8 @@ def query(
     """
     from deepcube.semantics import Limits
 
+    if query is None and file is None and sys.stdin.isatty():
+        raise click.UsageError("There is no query: give one in quotes, a file with -f, or pipe it in.")
     text = query if query is not None else file.read_text() if file is not None else sys.stdin.read()
     engine = _engine(cubes, mappings, store, data)
     answer = engine.query(text, Limits(cells=max_values, seconds=timeout, force=force), explain=explain)

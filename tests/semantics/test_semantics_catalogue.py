@@ -22,7 +22,7 @@ def test_catalogue_of_a_cube_and_a_feature_group(tmp_path: Path) -> None:
         name="displacement",
         version=2,
         description="persons by district and month (simulated)",
-        features=[SimpleNamespace(name="persons", type="bigint", description="displaced persons")],
+        columns=[SimpleNamespace(name="persons", type="bigint", description="displaced persons")],
     )
     store = ox.Store()
     store.extend(ox.Quad(*triple) for triple in catalogue([CubeSource(cube)], [group]))

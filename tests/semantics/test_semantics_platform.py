@@ -62,7 +62,8 @@ def test_predictions_answer_a_worked_question(predictions: str, embedded: Runnin
 
 def test_wrong_names_are_told(predictions: str, embedded: Running, tmp_path: Path) -> None:
     runner, home = CliRunner(), ["--home", str(embedded.home.root), "--store", str(tmp_path / "store")]
-    for name, said in (("trend_predictions", "expected NAME:VERSION"), ("none:1", "no feature group none of version 1")):
+    wanted = {"trend_predictions": "expected NAME:VERSION", "none:1": "no feature group none of version 1"}
+    for name, said in wanted.items():
         wrong = runner.invoke(command, ["semantics", "load-features", name, *home])
         assert wrong.exit_code == 2 and said in " ".join(wrong.output.split()), wrong.output
     wrong = runner.invoke(command, ["semantics", "load-features", predictions, "--key", "id", *home])

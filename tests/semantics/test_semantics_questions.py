@@ -17,7 +17,6 @@ from deepcube.semantics.questions import QUESTIONS
 from jobs.cli import command
 from tests.semantics.worked import COLUMN, EXPECTED, write_world
 
-
 PLANNED = {
     "fire": "interpretation: fwi > 50",
     "drought": "FILTER((?t = ",
