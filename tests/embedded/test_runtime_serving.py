@@ -153,6 +153,22 @@ def test_a_script_that_cannot_be_loaded_fails_with_its_reason(project: Any, mode
     classless.delete(force=True)
 
 
+def test_a_failed_deployment_that_is_started_again_is_starting(
+    embedded: Running, project: Any, model: Any, tmp_path: Path
+) -> None:
+    """The client sends no start for one that has failed; the console does."""
+    ready = tmp_path / "ready"
+    script = f"import pathlib, time\ntime.sleep(2)\nassert pathlib.Path({str(ready)!r}).exists()\n{PREDICTOR}"
+    made = deploy(project, tmp_path, model, "secondchance", script)
+    with pytest.raises(ModelServingException):
+        made.start()
+    ready.touch()
+    assert call(embedded, "POST", f"/project/1/serving/{made.id}?action=start")[0] < 300
+    assert made.get_state().status == "Starting"
+    eventually(lambda: made.get_state().status == "Running")
+    made.delete(force=True)
+
+
 def test_worker_processes_share_the_work(project: Any, model: Any, tmp_path: Path) -> None:
     source = """
 import os, time

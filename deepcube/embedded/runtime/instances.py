@@ -163,7 +163,8 @@ class Instance:
         return False
 
     def retry_now(self) -> None:
-        """Forget the failures so far."""
+        """Forget the failures so far: who starts it again waits for what comes of it, not for what was."""
+        self.failure = None
         self._failures = 0
         self._retry_at = 0.0
 

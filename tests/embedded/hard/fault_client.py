@@ -514,7 +514,10 @@ def _register_deploy() -> None:
         )
 
     def start(project: Any, name: str) -> None:
-        project.get_model_serving().get_deployment(name).start(await_running=_POLLS)
+        deployment = project.get_model_serving().get_deployment(name)
+        if deployment.get_state().status == "Failed":  # the client starts none that has failed: a user stops it first
+            deployment.stop(await_stopped=_POLLS)
+        deployment.start(await_running=_POLLS)
 
     def finish(name: str) -> Callable[[Any], None]:
         def run(project: Any) -> None:
