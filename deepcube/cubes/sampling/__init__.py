@@ -9,10 +9,13 @@ from deepcube.cubes.sampling.partition import PARTS, Partition
 from deepcube.cubes.sampling.places import every_patch, patches_at, random_patches, stratified
 from deepcube.cubes.sampling.planning import Plan
 from deepcube.cubes.sampling.reading import Batch, Sampler
+from deepcube.cubes.sampling.several import GridBatch, GridsSampler
 
 __all__ = [
     "PARTS",
     "Batch",
+    "GridBatch",
+    "GridsSampler",
     "Partition",
     "Plan",
     "Sampler",
