@@ -128,9 +128,11 @@ def semantics() -> None:
 @told
 def map_cube(cube: str) -> None:
     """Print the default mapping of CUBE as Turtle, to be edited and saved as CUBE.mapping.ttl."""
-    from deepcube.semantics import CubeSource, write_mapping
+    from deepcube.cubes import open_cube
+    from deepcube.semantics import default_mapping, write_mapping
 
-    click.echo(write_mapping(CubeSource(cube).mapping), nl=False)
+    opened = open_cube(cube)  # not as a source: a shell has emptied the mapping beside it by now, if that is the target
+    click.echo(write_mapping(default_mapping(opened.name, opened.variables)), nl=False)
 
 
 @semantics.command(name="index")
@@ -246,7 +248,7 @@ def _table(answer: Answer) -> Iterator[str]:
         console.print(table)
     yield captured.get()
     rest = f", {count - _SHOWN_ROWS:,} not shown; use --format csv or --output" if count > _SHOWN_ROWS else ""
-    yield f"{count:,} rows{rest}\n"
+    yield f"{count:,} {'row' if count == 1 else 'rows'}{rest}\n"
 
 
 def _short(text: str) -> str:

@@ -62,13 +62,24 @@ def test_from_the_command_line(world: tuple[Path, Path], store: Path, tmp_path: 
     found = [row[COLUMN[name]] for row in csv.DictReader(io.StringIO(result.output))]
     assert sorted(found) == sorted(EXPECTED[name])
     table = runner.invoke(command, options)
-    assert table.exit_code == 0 and f"{len(found):,} rows" in table.output
+    assert table.exit_code == 0 and f"{len(found):,} row" in table.output
     plan = runner.invoke(command, [*options, "--explain"])
     assert plan.exit_code == 0 and PLANNED[name] in plan.output
     if name != "drought":  # whose answer has no places
         target = tmp_path / f"{name}.geojson"
         assert runner.invoke(command, [*options, "-o", str(target)]).exit_code == 0
         assert len(json.loads(target.read_text())["features"]) == len(found)
+
+
+def test_a_mapping_is_printed_over_an_empty_one(tmp_path: Path) -> None:
+    """A shell empties ``CUBE.mapping.ttl`` before the command that writes it starts."""
+    cube, _ = write_world(tmp_path)
+    beside = tmp_path / "world.zarr.mapping.ttl"
+    beside.write_text("")
+    printed = CliRunner().invoke(command, ["semantics", "map", str(cube)])
+    assert printed.exit_code == 0, printed.output
+    beside.write_text(printed.output)
+    assert {item.name for item in CubeSource(cube).mapping.variables} == {"fwi", "spei3", "unrest"}
 
 
 def test_questions_are_listed() -> None:
