@@ -18,7 +18,7 @@ from deepcube.semantics.evaluate import ORDER, Evaluation
 from deepcube.semantics.ontology import ontology_terms
 from deepcube.semantics.relation import Relation
 from deepcube.semantics.results import Answer, Row
-from deepcube.semantics.rewriting import relation_words, rewritten
+from deepcube.semantics.rewriting import refuse_relations, relation_words, rewritten
 from deepcube.semantics.scopes import in_scope
 from deepcube.semantics.session import Limits, Session, Stop, listed
 from deepcube.semantics.source import CubeSource
@@ -119,6 +119,7 @@ class SemanticCube:
                 session.close()
                 return self._linked_only(text, stop, base)
             self._check_reserved()
+            refuse_relations(algebra)
             if algebra.datasetClause:
                 raise UnsupportedQueryError("FROM and FROM NAMED are not supported in a query over observations.")
             return self._answer(evaluation, algebra, text)

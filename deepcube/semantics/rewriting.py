@@ -65,6 +65,21 @@ def rewritten(text: str, base: str | None, silent: Callable[[str], bool] | None 
     raise UnsupportedQueryError("Topological relations as predicates are not supported in this form of query.")
 
 
+def refuse_relations(algebra: Any) -> None:
+    """Refuse topological relations as predicates in a query that reads observations, where they are not computed.
+
+    Raises
+    ------
+    UnsupportedQueryError
+        If there is one; the message says how to write it.
+    """
+    if _has_relations(algebra, None):
+        raise UnsupportedQueryError(
+            "Topological relations as predicates (?a geo:sfWithin ?b) are not supported in a query over observations; "
+            "ask for the geometries (?a geo:hasGeometry/geo:asWKT ?w) and write FILTER(geof:sfWithin(?w, ?z))."
+        )
+
+
 def _is_computed(triple: Any, silent: Silent) -> bool:
     """Return whether a triple is one that may have to be computed or inferred."""
     _, predicate, value = triple

@@ -125,6 +125,11 @@ def test_time_limit_and_cancellation(path: Path) -> None:
         ("SELECT * { ?s a ?o }", UnsupportedQueryError, "type of"),
         ("SELECT * { ?o sosa:hasSimpleResult ?v SERVICE <urn:x> { ?a ?b ?v } }", UnsupportedQueryError, "SERVICE"),
         ("DESCRIBE ?o { ?o sosa:hasSimpleResult ?v }", UnsupportedQueryError, "DESCRIBE"),
+        (
+            "SELECT * { ?cell geo:sfWithin ?a . ?o sosa:hasFeatureOfInterest ?cell ; sosa:hasSimpleResult ?v }",
+            UnsupportedQueryError,
+            "geof:sfWithin",
+        ),
         ("SELECT * FROM <urn:g> { ?o sosa:hasSimpleResult ?v }", UnsupportedQueryError, "FROM"),
     ],
 )
