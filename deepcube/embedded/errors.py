@@ -22,6 +22,13 @@ class StartError(EmbeddedError):
     """The server cannot start; the message says why and what to do."""
 
 
+class PortTakenError(StartError):
+    """A port that was free when it was chosen is not any more; another start chooses another one."""
+
+    EXIT_STATUS = 3
+    """Exit status of the server, by which who started it knows."""
+
+
 class StorageError(EmbeddedError):
     """The home folder cannot be read or written."""
 

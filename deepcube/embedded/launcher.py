@@ -17,10 +17,11 @@ from typing import Any
 
 import psutil
 
-from deepcube.embedded.errors import EmbeddedError, StartError
+from deepcube.embedded.errors import EmbeddedError, PortTakenError, StartError
 from deepcube.embedded.home import Home, Settings
 from deepcube.embedded.platform import client_environment
 
+_STARTS = 3
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
@@ -154,6 +155,16 @@ def up(root: Path, port: int | None = None, project: str | None = None) -> tuple
     command = [sys.executable, "-m", "deepcube.embedded", "--home", str(root)]
     command += [] if port is None else ["--port", str(port)]
     command += [] if project is None else ["--project", project]
+    for _ in range(_STARTS - 1):
+        try:
+            return _started(home, command), True
+        except PortTakenError:
+            continue  # somebody took a port between its choice and its use
+    return _started(home, command), True
+
+
+def _started(home: Home, command: list[str]) -> Running:
+    """Run the server and return it once it is healthy."""
     offset = home.server_log.stat().st_size if home.server_log.exists() else 0
     with home.server_log.open("ab") as log:
         process = subprocess.Popen(
@@ -161,11 +172,12 @@ def up(root: Path, port: int | None = None, project: str | None = None) -> tuple
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
-        running = find(root)
+        running = find(home.root)
         if running is not None and running.healthy():
-            return running, True
+            return running
         if process.poll() is not None:
-            raise StartError(_reason(home, offset))
+            error = PortTakenError if process.returncode == PortTakenError.EXIT_STATUS else StartError
+            raise error(_reason(home, offset))
         time.sleep(0.05)
     process.kill()
     raise StartError(f"the server was not healthy after {START_SECONDS:.0f} s; its log is {home.server_log}")

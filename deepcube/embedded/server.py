@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -19,7 +20,7 @@ from typing import Protocol
 from deepcube.embedded.app import build_app
 from deepcube.embedded.catalog import Catalog, iso_time, now_ms
 from deepcube.embedded.certificates import Certificates
-from deepcube.embedded.errors import EmbeddedError, StartError
+from deepcube.embedded.errors import EmbeddedError, PortTakenError, StartError
 from deepcube.embedded.files import Files
 from deepcube.embedded.home import Home, HomeLock, Settings, write_atomically
 from deepcube.embedded.keys import ApiKeys
@@ -160,7 +161,7 @@ async def serve(platform: Platform) -> None:
     started: list[Wire] = []
     try:
         for wire in wires:
-            await wire.start()
+            await _start(wire)
             started.append(wire)
         _announce(platform)
         await stop.wait()
@@ -169,6 +170,15 @@ async def serve(platform: Platform) -> None:
             platform.home.server_file.unlink(missing_ok=True)
         for wire in reversed(started):
             await wire.stop()
+
+
+async def _start(wire: Wire) -> None:
+    try:
+        await wire.start()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(f"cannot listen: {error}") from error
+        raise
 
 
 def _announce(platform: Platform) -> None:
@@ -190,7 +200,8 @@ def run(root: Path, rest_port: int | None = None, project: str | None = None) ->
     Returns
     -------
     int
-        Exit status: 0 after a stop, 1 if the server could not start (the reason is on stderr).
+        Exit status: 0 after a stop, 1 if the server could not start (the reason is on stderr), that of
+        :class:`PortTakenError` if it only needs another try.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     os.umask(0o077)  # what this process and its children write is for this user's eyes only
@@ -206,7 +217,7 @@ def run(root: Path, rest_port: int | None = None, project: str | None = None) ->
             lock.release()
     except EmbeddedError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return PortTakenError.EXIT_STATUS if isinstance(error, PortTakenError) else 1
     except (OSError, sqlite3.Error) as error:
         print(f"error: cannot use the home folder {root}: {error}; check free space and permissions", file=sys.stderr)
         return 1

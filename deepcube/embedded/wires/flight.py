@@ -19,7 +19,7 @@ import pyarrow.flight as flight
 import pyarrow.parquet as pq
 
 from deepcube.embedded.access import Request, authorize
-from deepcube.embedded.errors import GENERIC_UNSUPPORTED, UNAUTHORIZED, ApiError, bad_request
+from deepcube.embedded.errors import GENERIC_UNSUPPORTED, UNAUTHORIZED, ApiError, PortTakenError, bad_request
 from deepcube.embedded.keys import User
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.query import passes
@@ -208,7 +208,10 @@ class FlightWire:
         await asyncio.to_thread(groups.recover, self._platform)
         await asyncio.to_thread(datasets.recover, self._platform)
         location = f"grpc+tls://127.0.0.1:{self._platform.settings.ports['flight']}"
-        self._service = await asyncio.to_thread(_Service, self._platform, location)
+        try:
+            self._service = await asyncio.to_thread(_Service, self._platform, location)
+        except pa.ArrowException as error:
+            raise PortTakenError(f"cannot listen on port {self._platform.settings.ports['flight']}: {error}") from error
         self._thread = threading.Thread(target=self._service.serve, name="flight", daemon=True)
         self._thread.start()
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from deepcube.embedded.errors import StartError
+from deepcube.embedded.errors import PortTakenError
 from deepcube.embedded.platform import Platform
 
 
@@ -49,7 +49,7 @@ class HttpWire:
         while not self._server.started:
             if self._task.done():
                 self._task.result()
-                raise StartError(f"cannot listen on port {self._server.config.port}")
+                raise PortTakenError(f"cannot listen on port {self._server.config.port}")
             await asyncio.sleep(0.01)
 
     async def _serve(self) -> None:
