@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from deepcube.embedded import Running, down, up
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 # A busy machine is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+_CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +63,26 @@ def project(embedded: Running) -> Iterator[object]:
             patch.setenv(name, value)
         yield hopsworks.login()
         hopsworks.logout()
+
+
+def _absent(what: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start headless Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _absent("the package playwright is not installed")
+    named = os.environ.get("DEEPCUBE_CHROMIUM")
+    program = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        _absent("no Chromium; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, headless=True, args=_CHROMIUM_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from deepcube.cubes.durable import sync
 from deepcube.cubes.errors import CubeError
 
 
@@ -50,7 +51,7 @@ def whole_folder(out: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
         if path.exists():
             path.replace(old)
         partial.replace(path)
-        _flush_entry(path.parent)
+        sync(path.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         if old.exists() and not path.exists():
@@ -62,13 +63,5 @@ def whole_folder(out: str | os.PathLike[str], *, overwrite: bool = False) -> Ite
 def _flush(folder: Path) -> None:
     for root, _, files in os.walk(folder):
         for name in files:
-            _flush_entry(Path(root) / name)
-        _flush_entry(Path(root))
-
-
-def _flush_entry(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            sync(Path(root) / name)
+        sync(Path(root))

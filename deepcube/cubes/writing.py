@@ -23,6 +23,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepcube.cubes.arrays import coding_of, context, create_array
+from deepcube.cubes.durable import sync
 from deepcube.cubes.errors import BuildError, UnknownVariableError
 from deepcube.cubes.layout import Layout, block_step, blocks, chunk_shape, common_multiple, shard_shape
 from deepcube.cubes.model import Grid
@@ -306,7 +307,7 @@ class CubeWriter:
         if self.path.exists() and self._overwrite:
             self.path.rename(aside)
         self.folder.replace(self.path)
-        _sync_folder(self.path.parent)
+        sync(self.path.parent)
         shutil.rmtree(aside, ignore_errors=True)
         return self.path
 
@@ -351,14 +352,6 @@ def write_atomically(path: Path, text: str) -> None:
         raise BuildError(
             f"{path} could not be written ({error}). Free space or mend the disk, then try again."
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _key(grid: str, variable: str, block: Block) -> str:

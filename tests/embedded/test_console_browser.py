@@ -9,13 +9,12 @@ from __future__ import annotations
 import http.server
 import os
 import re
-import shutil
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import console_content as content
 import pytest
@@ -28,40 +27,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP, PHONE = {"width": 1200, "height": 800}, {"width": 390, "height": 800}
 PATIENCE_MS = 60_000
-
-
-def _absent(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Start headless Chromium."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _absent("the package playwright is not installed")
-    named = os.environ.get("DEEPCUBE_CHROMIUM")
-    program = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        _absent("no Chromium; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
-import uvicorn
 from SPARQLWrapper import CSV, JSON, TURTLE, XML, SPARQLWrapper
 
 from deepcube.semantics.endpoint import EndpointConfig, build_app
 from deepcube.semantics.questions import QUESTIONS
 from deepcube.semantics.workers import EngineConfig
+from tests.semantics.serving import served
 from tests.semantics.worked import COLUMN, EXPECTED, write_world
 
 KEY = "a key of this test"
@@ -25,17 +23,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     cube, features = write_world(tmp_path_factory.mktemp("endpoint"))
     engine = EngineConfig(((str(cube), None),), data=(str(features),))
     app = build_app(EndpointConfig(engine, KEY, seconds=60, rows=500, examples=tuple(QUESTIONS.values())))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with served(app) as url:
+        yield url
 
 
 def _client(address: str, query: str, form: str) -> SPARQLWrapper:

@@ -9,20 +9,16 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 from deepcube.semantics.endpoint import EndpointConfig, build_app
 from deepcube.semantics.questions import QUESTIONS
 from deepcube.semantics.workers import EngineConfig
+from tests.semantics.serving import served
 from tests.semantics.worked import COLUMN, EXPECTED, PREFIXES, feature, write_world
 
 if TYPE_CHECKING:
@@ -32,33 +28,10 @@ pytestmark = pytest.mark.e2e
 
 KEY = "a key of this test"
 HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 DESKTOP, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 800}
 PATIENCE_MS = 60_000
 DRAWN = {"fire": 3, "volcano": 2, "railway": 1}
 """Places of each answer that has any; the hostile hospital is one."""
-
-
-def _absent(what: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _absent("the package playwright is not installed")
-    named = os.environ.get("DEEPCUBE_CHROMIUM")
-    program = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        _absent("no Chromium; on Debian: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +42,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     evil.write_text(PREFIXES + feature("evil", "Hospital", "POINT(40.35 1.65)", label=HOSTILE))
     engine = EngineConfig(((str(cube), None),), data=(str(features), str(evil)))
     app = build_app(EndpointConfig(engine, KEY, seconds=60, examples=tuple(QUESTIONS.values())))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{port}/"
-    server.should_exit = True
-    thread.join()
+    with served(app) as url:
+        yield f"{url}/"
 
 
 @pytest.fixture
