@@ -13,7 +13,7 @@ from deepcube.cubes.simulate.interferograms import KINDS, displacement, line_of_
 def test_the_phase_is_the_wrapped_sum_of_the_stored_parts(interferograms):
     data, truth = xr.open_zarr(interferograms.data).load(), xr.open_zarr(interferograms.truth).load()
     wavelength = interferograms.document["parameters"]["wavelength"]
-    path = truth.deformation + truth.turbulent_delay + truth.stratified_delay
+    path = truth.deformation + truth.turbulent_delay + truth.stratified_delay + truth.processing_error
     error = wrap(data.phase - (4 * np.pi / wavelength * path + truth.noise))
     assert np.abs(error).max() < 2e-3  # the parts are stored with 24 bits
     assert float(data.phase.min()) >= -np.pi - 1e-6 and float(data.phase.max()) <= np.pi + 1e-6

@@ -44,6 +44,12 @@ class InterferogramParameters:
         Largest standard deviation of the turbulent delay, m; every patch draws its own below.
     stratification : float
         Standard deviation of the layered delay in m per km of height.
+    smoothing : float
+        Longest reach in m of the filter that products have gone through (as Goldstein's), by standard deviation.
+    orbits : float
+        Standard deviation of what inexact orbits add across a patch, m.
+    seams : float
+        Share of patches that a seam of the processing runs through, with a step in phase.
     noise : float
         Standard deviation of the phase noise in rad where coherence is full.
     visible : float
@@ -59,8 +65,11 @@ class InterferogramParameters:
     incidence: float = 39.0
     heading: float = -12.0
     shares: tuple[float, ...] = (0.5, 0.2, 0.15, 0.15)
-    turbulence: float = 0.012
+    turbulence: float = 0.016
     stratification: float = 0.012
+    smoothing: float = 600.0
+    orbits: float = 0.02
+    seams: float = 0.15
     noise: float = 0.25
     visible: float = 0.0555 / 8
     relief: float = 2500.0
@@ -95,27 +104,27 @@ def displacement(source: dict[str, Any], east: Floats, north: Floats) -> tuple[F
 
 
 def draw_source(kind: str, reach: float, generator: np.random.Generator) -> dict[str, Any]:
-    """Draw a plausible source of a kind; its place is within ``reach`` m of the centre.
+    """Draw a plausible source of a kind; its place is within ``reach`` m of the centre, east and north.
 
     Depths and sizes follow what InSAR has seen (Biggs and Pritchard, Elements 13, 17-22, 2017), so that every source
     makes at least about a fringe.
     """
     place = {"kind": kind, "east": generator.uniform(-reach, reach), "north": generator.uniform(-reach, reach)}
     if kind == "mogi":
-        depth = generator.uniform(1500, 6000)
+        depth = generator.uniform(1000, 6000)
         sign = 1.0 if generator.random() < 0.7 else -1.0
-        uplift = sign * generator.uniform(0.04, 0.25)
+        uplift = sign * math.exp(generator.uniform(math.log(0.03), math.log(0.4)))
         return {**place, "depth": depth, "volume": uplift * math.pi * depth**2 / 0.75}
     length = generator.uniform(2000, 6000)
     if kind == "sill":
-        shape = {"depth": generator.uniform(1500, 4500), "dip": generator.uniform(0, 10)}
+        shape = {"depth": generator.uniform(1000, 4500), "dip": generator.uniform(0, 10)}
         return {
             **place,
             **shape,
             "strike": generator.uniform(0, 360),
             "length": length,
             "width": generator.uniform(0.5, 1.0) * length,
-            "opening": generator.uniform(0.15, 0.8),
+            "opening": math.exp(generator.uniform(math.log(0.15), math.log(1.5))),
         }
     width, top = generator.uniform(1500, 4000), generator.uniform(300, 1500)
     return {
@@ -125,7 +134,7 @@ def draw_source(kind: str, reach: float, generator: np.random.Generator) -> dict
         "strike": generator.uniform(0, 360),
         "length": length,
         "width": width,
-        "opening": generator.uniform(0.3, 1.5),
+        "opening": math.exp(generator.uniform(math.log(0.3), math.log(3.0))),
     }
 
 
@@ -143,8 +152,8 @@ def make_patch(p: InterferogramParameters, seed: int, number: int) -> tuple[dict
     -------
     layers : dict of str to numpy.ndarray, shape (side, side)
         ``phase`` (wrapped, rad), ``mask``, ``coherence``, ``elevation``; and the truth ``deformation``,
-        ``turbulent_delay``, ``stratified_delay`` (m along the line of sight) and ``noise`` (rad):
-        ``phase = wrap(4 pi / wavelength * (deformation + delays) + noise)``.
+        ``turbulent_delay``, ``stratified_delay``, ``processing_error`` (m along the line of sight) and ``noise`` (rad):
+        ``phase = wrap(4 pi / wavelength * (deformation + delays + processing_error) + noise)``.
     record : dict
         Kind, source, geometry and strengths.
     """
@@ -161,16 +170,19 @@ def make_patch(p: InterferogramParameters, seed: int, number: int) -> tuple[dict
     source: dict[str, Any] = {"kind": "none"}
     towards = np.zeros(shape)
     if kind != "none":
-        source = draw_source(kind, half / 3, generator)
+        source = draw_source(kind, 0.75 * half, generator)
         towards = sum((u * part for u, part in zip(displacement(source, east, north), look, strict=True)), towards)
     air = Troposphere(
-        turbulent=float(generator.uniform(0.15, 1.0) * p.turbulence),
+        exponent=float(generator.uniform(8 / 3, 11 / 3)),
+        turbulent=float(generator.uniform(0.2, 1.0) ** 2 * p.turbulence),
         stratified=float(generator.normal(0, p.stratification)),
     )
     turbulent, layered = turbulent_delay(shape, p.pixel, air, generator), stratified_delay(elevation, air)
+    turbulent = gaussian_filter(turbulent, generator.uniform(0, p.smoothing) / p.pixel)
+    processing = _processing_error(p, axis / half, generator)
     coherence = _coherence(shape, generator)
     noise = generator.standard_normal(shape) * p.noise * np.sqrt(1 / coherence**2 - 0.99) / 0.5
-    total = -towards + turbulent + layered  # moving towards the radar shortens the path
+    total = -towards + turbulent + layered + processing  # moving towards the radar shortens the path
     phase = wrap(4 * np.pi / p.wavelength * total + noise)
     layers = {
         "phase": phase,
@@ -180,6 +192,7 @@ def make_patch(p: InterferogramParameters, seed: int, number: int) -> tuple[dict
         "deformation": -towards,
         "turbulent_delay": turbulent,
         "stratified_delay": layered,
+        "processing_error": processing,
         "noise": noise,
     }
     record = {
@@ -203,12 +216,24 @@ def _volcano(p: InterferogramParameters, east: Floats, north: Floats, generator:
     return np.maximum(height * np.exp(-distance / foot * 1.5) + 0.06 * p.relief * rough, 0.0)
 
 
+def _processing_error(p: InterferogramParameters, axis: Floats, generator: np.random.Generator) -> Floats:
+    """Return what orbits and the merging of bursts add, in m: a plane, and a step along a straight seam."""
+    x, y = np.meshgrid(axis, -axis)  # -1 to 1
+    a, b = generator.normal(0, p.orbits / 2, 2) * generator.random()
+    error = a * x + b * y
+    seam, azimuth = generator.random() < p.seams, generator.uniform(0, 2 * np.pi)
+    place, step, tilt = generator.uniform(-0.7, 0.7), generator.uniform(-0.5, 0.5), generator.normal(0, p.orbits / 2)
+    beyond = x * np.cos(azimuth) + y * np.sin(azimuth) - place
+    return np.asarray(error + seam * (beyond > 0) * (step * p.wavelength / 2 + tilt * beyond))
+
+
 def _coherence(shape: tuple[int, int], generator: np.random.Generator) -> Floats:
-    """Return coherence 0.1 to 0.99: patches of vegetation or snow lose it."""
-    field = gaussian_filter(generator.standard_normal(shape), 6)
+    """Return coherence 0.02 to 0.99: patches of vegetation, snow or water lose it, of any extent."""
+    length = shape[0] * np.exp(generator.uniform(np.log(0.015), np.log(0.15)))
+    field = gaussian_filter(generator.standard_normal(shape), length)
     field = field / field.std()
-    lost = generator.uniform(-0.5, 2.0)
-    return np.clip(0.99 / (1 + np.exp(2.5 * (field - lost))), 0.1, 0.99)
+    lost, sharpness = generator.uniform(-1.5, 3.5), np.exp(generator.uniform(np.log(1.5), np.log(12.0)))
+    return np.clip(0.99 / (1 + np.exp(np.clip(sharpness * (field - lost), -50, 50))), 0.02, 0.99)
 
 
 def run(folder: Path, parameters: InterferogramParameters, seed: int, report: Report) -> dict[str, Any]:
@@ -235,6 +260,7 @@ def run(folder: Path, parameters: InterferogramParameters, seed: int, report: Re
         Field("deformation", "m", "displacement away from the radar", dims=_PATCH),
         Field("turbulent_delay", "m", "turbulent tropospheric delay", dims=_PATCH),
         Field("stratified_delay", "m", "stratified tropospheric delay", dims=_PATCH),
+        Field("processing_error", "m", "orbital ramp and seam of the processing", dims=_PATCH),
         Field("noise", "rad", "phase noise", dims=_PATCH),
     ], chunks=chunks)  # fmt: skip
     records = []
@@ -245,7 +271,7 @@ def run(folder: Path, parameters: InterferogramParameters, seed: int, report: Re
         block["label"] = np.array([KINDS.index(record["kind"]) for _, record in made])
         for store, names in (
             (data, ("phase", "coherence", "elevation", "mask", "label")),
-            (truth, ("deformation", "turbulent_delay", "stratified_delay", "noise")),
+            (truth, ("deformation", "turbulent_delay", "stratified_delay", "processing_error", "noise")),
         ):
             store.write("", {name: block[name] for name in names}, first)
         report((first + len(made)) / parameters.patches)
