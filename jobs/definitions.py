@@ -71,18 +71,19 @@ def upload_script(project: Any, use_case: str) -> None:
 
 
 def wanted(
-    project: Any, use_case: str, stage: str, source: str = "sample", environments: Environments | None = None
+    project: Any, use_case: str, stage: str, source: str | None = None, environments: Environments | None = None
 ) -> dict[str, Any]:
     """Return what a job's configuration is to say, where it differs from the platform's default.
 
     Parameters
     ----------
-    source : str
-        What the job reads when nothing else is said, e.g. by its schedule.
+    source : str, optional
+        What the job reads when nothing else is said, e.g. by its schedule; the use case's own default without.
     environments : Environments, optional
         Where its code was shipped to; by default the code is there without that.
     """
     result = absolute(project, f"{RESULTS}/{use_case}-scheduled")
+    source = source or usecases.load(use_case).default_source(stage)
     variables = dict(_VARIABLES)
     if environments is not None:
         variables[SERVING_VARIABLE] = environments.serving

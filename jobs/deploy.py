@@ -86,11 +86,12 @@ class Deployer:
         The code and its requirements.
     environment : str
         Name of the environment of the jobs; that of predictors is named after it.
-    source : str
-        What jobs read when their schedule starts them: a named source, or a path that they can open.
+    source : str, optional
+        What jobs read when their schedule starts them: a named source, or a path that they can open; by default each
+        use case's own. Services keep theirs.
     """
 
-    def __init__(self, project: Any, package: Package, environment: str, source: str = "sample") -> None:
+    def __init__(self, project: Any, package: Package, environment: str, source: str | None = None) -> None:
         self._project = project
         self._package = package
         self._source = source
@@ -209,7 +210,7 @@ class Deployer:
     def _use_case_steps(self, name: str) -> list[Step]:
         use_case = usecases.load(name)
         steps = [Step("script", name, lambda: self._compare_script(name), lambda: self._upload_script(name))]
-        for stage in STAGES:
+        for stage in use_case.stages:
             steps.append(self._job_step(name, stage))
             if stage in use_case.schedule:
                 steps.append(self._schedule_step(name, stage, use_case.schedule[stage]))
@@ -227,7 +228,8 @@ class Deployer:
 
     def _job_step(self, name: str, stage: str) -> Step:
         job_name = definitions.job_name(name, stage)
-        config = definitions.wanted(self._project, name, stage, self._source, self._environments)
+        source = self._source if stage in STAGES else None
+        config = definitions.wanted(self._project, name, stage, source, self._environments)
 
         def look() -> str:
             job = find_job(self._project, job_name)

@@ -96,7 +96,7 @@ class JobRunner:
         Parameters
         ----------
         stage : str
-            One of :data:`jobs.stages.STAGES`.
+            One of the use case's stages.
         source : str
             What the stage reads.
         listener : callable

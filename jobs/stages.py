@@ -8,6 +8,13 @@ A use case is found by its name, by convention:
   several ways also has ``MODES``, their names, and takes ``mode=...``;
 - ``inference_pipelines.<name>.run(project, cube, progress=...)`` predicts, deploys and explains.
 
+What a use case offers beyond that it says in its :class:`UseCase`:
+
+- for each of its ``services``, ``inference_pipelines.<name>.<service>(project, source, progress=...)``, a stage that
+  runs on demand or by a schedule, such as an alert service;
+- where ``scores`` is set, ``inference_pipelines.<name>.score(project, folder, model=..., progress=...)``, which
+  ``deepcube score`` calls.
+
 Each ``run`` returns a JSON-able summary, which the job leaves in the project's ``Resources`` for whoever started it.
 Summaries share these keys, each where it applies: ``cube``, ``simulated``, ``feature_groups`` (rows written, by name),
 ``feature_view``, ``model``, ``deployment``, ``example`` and ``figures`` (paths in the project); see
@@ -49,6 +56,22 @@ class ModeError(Exception):
 
 
 @dataclass(frozen=True)
+class Service:
+    """A stage beyond the three that every use case has; it runs on demand or by a schedule.
+
+    Attributes
+    ----------
+    title : str
+        What it does, in one line.
+    source : str
+        What it reads when nothing else is said, for example a folder of the project's files.
+    """
+
+    title: str
+    source: str
+
+
+@dataclass(frozen=True)
 class UseCase:
     """A use case as jobs see it.
 
@@ -66,6 +89,10 @@ class UseCase:
     validates : bool
         Whether its feature groups have Great Expectations suites. The client imports that library wherever it is
         installed, which takes longer than most stages; a use case that does not need it is spared.
+    services : mapping of str to Service
+        Further stages, by the name of their function in the inference pipeline.
+    scores : str
+        What ``deepcube score`` tells of each file of a folder; empty if the use case does not offer it.
     """
 
     name: str
@@ -73,6 +100,17 @@ class UseCase:
     sources: Mapping[str, str]
     schedule: Mapping[str, str] = field(default_factory=dict)
     validates: bool = False
+    services: Mapping[str, Service] = field(default_factory=dict)
+    scores: str = ""
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of all its stages: those that every use case has, then its services."""
+        return (*STAGES, *self.services)
+
+    def default_source(self, stage: str) -> str:
+        """Return what a stage reads when nothing else is said: for the three stages its first named source."""
+        return self.services[stage].source if stage in self.services else next(iter(self.sources))
 
     def run(self, stage: str, project: Any, source: str, mode: str | None = None) -> dict[str, Any]:
         """Run one stage in this process, with progress on standard output.
@@ -80,7 +118,7 @@ class UseCase:
         Parameters
         ----------
         stage : str
-            One of :data:`STAGES`.
+            One of :attr:`stages`.
         project : hopsworks.project.Project
             A logged-in project.
         source : str
@@ -98,6 +136,9 @@ class UseCase:
         ModeError
             If the stage has no such mode.
         """
+        if stage in self.services:
+            service = getattr(importlib.import_module(f"{PIPELINES['inference']}.{self.name}"), stage)
+            return dict(service(project, source, progress=_print_progress))
         pipeline = importlib.import_module(f"{PIPELINES[stage]}.{self.name}")
         if stage != "features":
             source = importlib.import_module(f"features.{self.name}").cube_name(source)
@@ -145,8 +186,8 @@ def main(use_case: UseCase) -> None:
     ``error: ...``, below the traceback.
     """
     parser = argparse.ArgumentParser(description=use_case.title)
-    parser.add_argument("--stage", choices=STAGES, required=True)
-    parser.add_argument("--source", default="sample", help="a named source or a path")
+    parser.add_argument("--stage", choices=use_case.stages, required=True)
+    parser.add_argument("--source", help="a named source or a path")
     parser.add_argument("--mode", help="how to train, where the use case has several ways")
     parser.add_argument("--result", required=True, help="folder of the project where the summary is left")
     arguments = parser.parse_args()
@@ -158,7 +199,8 @@ def main(use_case: UseCase) -> None:
         started = time.monotonic()
         project = hopsworks.login()
         with tempfile.TemporaryDirectory() as scratch:
-            source = _fetch(project, arguments.source, scratch) if arguments.stage == "features" else arguments.source
+            source = arguments.source or use_case.default_source(arguments.stage)
+            source = _fetch(project, source, scratch) if arguments.stage == "features" else source
             summary = use_case.run(arguments.stage, project, source, arguments.mode)
         summary["seconds"] = round(time.monotonic() - started, 1)
         _leave(project, arguments.result, arguments.stage, summary)

@@ -13,6 +13,7 @@ from jobs.cli.errors import report
 from jobs.cli.keys import keys
 from jobs.cli.platform import down, env, open_console, status, up
 from jobs.cli.run import run
+from jobs.cli.score import score
 from jobs.cli.semantics import query, semantics
 from jobs.cli.simulate import simulate
 
@@ -26,7 +27,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run, deploy, keys, cubes, simulate, query, semantics):
+for subcommand in (up, down, status, env, open_console, run, score, deploy, keys, cubes, simulate, query, semantics):
     command.add_command(subcommand)
 
 

@@ -37,12 +37,11 @@ def _check_name(context: click.Context, parameter: click.Parameter, value: str) 
 )
 @click.option(
     "--source",
-    default="sample",
-    show_default=True,
-    help="What scheduled jobs read: a named source, or a path as the platform has it.",
+    default=None,
+    help="What scheduled jobs read: a named source, or a path as the platform has it (default: each use case's own).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def deploy(use_cases: tuple[str, ...], dry_run: bool, environment: str, source: str, as_json: bool) -> None:
+def deploy(use_cases: tuple[str, ...], dry_run: bool, environment: str, source: str | None, as_json: bool) -> None:
     """Ship this code to the Hopsworks that the HOPSWORKS_* variables name: all use cases, or those given.
 
     It gets two environments with this code as a wheel and what it requires, the jobs of the use cases and their

@@ -19,13 +19,18 @@ from jobs.cli.errors import PlatformError
 from jobs.cli.platform import home_option, resolve_home
 from jobs.cli.summary import Summary, show
 from jobs.runner import JobRunner
-from jobs.stages import STAGES
+from jobs.stages import STAGES, UseCase
 
 
 @click.command()
 @click.argument("use_case", metavar="USE_CASE", required=False)
-@click.option("--source", default="sample", show_default=True, help="sample, simulated, or the path of a cube.")
-@click.option("--stage", type=click.Choice(["all", *STAGES]), default="all", show_default=True, help="What to run.")
+@click.option("--source", default=None, help="A named source or the path of a cube (default: the first named source).")
+@click.option(
+    "--stage",
+    default="all",
+    show_default=True,
+    help="What to run: all, features, training, inference, or a service of the use case, such as alert.",
+)
 @click.option("--mode", help="How to train, where the use case has several ways: single, hpo, ablation, data-parallel.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line: a JSON object of everything created.")
 @click.option(
@@ -37,19 +42,27 @@ from jobs.stages import STAGES
 )
 @home_option
 def run(
-    use_case: str | None, source: str, stage: str, mode: str | None, as_json: bool, output: Path, home: Path | None
+    use_case: str | None,
+    source: str | None,
+    stage: str,
+    mode: str | None,
+    as_json: bool,
+    output: Path,
+    home: Path | None,
 ) -> None:
     """Run a use case: features, training and inference, each as a Hopsworks job.
 
     Uses the platform that the HOPSWORKS_* variables name; without them, the embedded one, started if need be. Without
-    USE_CASE it lists those there are.
+    USE_CASE it lists those there are, with their sources and services.
     """
     if use_case is None:
         for name in usecases.names():
-            click.echo(f"{name:14} {usecases.load(name).title}")
+            _describe(usecases.load(name))
         return
     definition = usecases.load(use_case)
-    _check_source(source, definition.sources)
+    if stage not in ("all", *definition.stages):
+        raise click.BadParameter(f"{stage!r} is none of all, {', '.join(definition.stages)}", param_hint="--stage")
+    source = _checked_source(source, stage, definition)
     console = Console(stderr=as_json)
     connection = connect(resolve_home(home), home is not None)
     console.print(f"[bold]{use_case}[/] on Hopsworks at {connection.where}")
@@ -58,7 +71,8 @@ def run(
     environment = runner.register(stages)
     if environment:
         console.print(f"with the code deployed in environment [bold]{environment}[/] (see `deepcube deploy`)")
-    place = _place(source, definition.sources, runner, connection.same_machine)
+    known = (*definition.sources, *(service.source for service in definition.services.values()))
+    place = _place(source, known, runner, connection.same_machine)
     results: dict[str, dict[str, Any]] = {}
     for name in stages:
         with _follower(console, f"{runner.job_name(name)}") as listener:
@@ -70,11 +84,22 @@ def run(
         print(json.dumps(summary.document()), flush=True)
 
 
-def _check_source(source: str, named: Any) -> None:
-    if source in named or Path(source).exists():
-        return
+def _describe(definition: UseCase) -> None:
+    click.echo(f"{definition.name:14} {definition.title}")
+    for name, what in definition.sources.items():
+        click.echo(f"{'':14}   --source {name}: {what}")
+    for name, service in definition.services.items():
+        click.echo(f"{'':14}   --stage {name}: {service.title}")
+
+
+def _checked_source(source: str | None, stage: str, definition: UseCase) -> str:
+    """Return the source that is meant, once it is known to be one."""
+    default = definition.default_source("features" if stage == "all" else stage)
+    if source is None or source == default or source in definition.sources or Path(source).exists():
+        return source or default
     raise PlatformError(
-        f"source {source!r} is neither a file or folder here nor one of the named sources: {', '.join(named)}"
+        f"source {source!r} is neither a file or folder here nor one of the named sources: "
+        f"{', '.join(definition.sources)}"
     )
 
 

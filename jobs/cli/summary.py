@@ -9,6 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from jobs.stages import STAGES
+
+_SHARED = ("cube", "simulated", "feature_groups", "figures", "seconds")
+
 
 @dataclass
 class Summary:
@@ -37,6 +41,8 @@ class Summary:
         Paths of pictures.
     seconds : dict of str to float
         Duration of each stage.
+    services : dict of str to dict
+        What each service that ran has found.
     """
 
     use_case: str
@@ -50,6 +56,7 @@ class Summary:
     example: dict[str, Any] | None = None
     figures: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    services: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, use_case: str, source: str, results: Mapping[str, Mapping[str, Any]]) -> Summary:
@@ -66,6 +73,8 @@ class Summary:
             summary.feature_groups += [n for n in result.get("feature_groups", []) if n not in summary.feature_groups]
             summary.figures += result.get("figures", [])
             summary.seconds[stage] = result["seconds"]
+            if stage not in STAGES:
+                summary.services[stage] = {name: result[name] for name in result if name not in _SHARED}
             for name in ("feature_view", "model", "deployment", "example"):
                 if result.get(name) is not None:
                     setattr(summary, name, result[name])
@@ -92,6 +101,9 @@ def show(summary: Summary, console: Console) -> None:
         console.print(f"deployment:     {summary.deployment['name']} ({summary.deployment['state']})")
     if summary.example:
         _show_example(summary.example, console)
+    for service, found in summary.services.items():
+        for name, value in found.items():
+            console.print(f"{service} {name}: {value}", soft_wrap=True, markup=False, highlight=False)
     for figure in summary.figures:
         console.print(f"figure:         {figure}", soft_wrap=True)
     console.print("seconds:        " + ", ".join(f"{stage} {value:g}" for stage, value in summary.seconds.items()))
