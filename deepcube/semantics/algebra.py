@@ -239,6 +239,17 @@ def expand_paths(triples: Iterable[Triple], fresh: Fresh) -> list[Triple]:
     return result
 
 
+def path_words(path: Any) -> set[str]:
+    """Return the IRIs of all predicates that a property path names."""
+    if isinstance(path, URIRef):
+        return {str(path)}
+    if isinstance(path, Path):
+        return set().union(*(path_words(item) for item in vars(path).values()))
+    if isinstance(path, list | tuple):
+        return set().union(*(path_words(item) for item in path)) if path else set()
+    return set()
+
+
 def to_ox(term: URIRef | Literal) -> ox.NamedNode | ox.Literal:
     """Return a constant of rdflib as one of pyoxigraph, in the store's own lexical form."""
     if isinstance(term, URIRef):

@@ -3,35 +3,33 @@
 The triples of cubes exist only as a definition (docs/semantics.md lists it). A pattern is split into *clusters*, each
 the observations that share a cell and a time, so that it is one aligned read of arrays, and the triples that the vector
 side answers. A pattern that several variables or grids may match becomes several alternatives, whose union is meant.
+What the terms are is told by :mod:`deepcube.semantics.roles`.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rdflib import BNode, URIRef, Variable
-from rdflib.paths import Path
+from rdflib import BNode, URIRef
 
 from deepcube.semantics import vocabulary as v
 from deepcube.semantics.algebra import Triple, is_variable, to_ox, variable_name
 from deepcube.semantics.errors import UnsupportedQueryError
+from deepcube.semantics.geometry import RELATION_WORDS
 from deepcube.semantics.grids import GridAxes
+from deepcube.semantics.roles import Assignment, Roles
 from deepcube.semantics.source import CubeSource
 from deepcube.semantics.source import Variable as CubeVariable
+from deepcube.semantics.stars import GeometryTerms, Sorted, Star, sort_triples
 from deepcube.semantics.terms import DATE_TIME, Kind
 
-OBSERVATION_WORDS = frozenset(
-    {v.OBSERVED_PROPERTY, v.FEATURE_OF_INTEREST, v.RESULT_TIME, v.PHENOMENON_TIME, v.SIMPLE_RESULT}
-)
-POINT_WORDS = frozenset({v.QB_DATASET, v.AT_CELL, v.AT_TIME})
-SHARED_WORDS = frozenset({v.HAS_GEOMETRY, v.HAS_DEFAULT_GEOMETRY, v.AS_WKT, v.IN_DATE_TIME, v.A})
-RESERVED_WORDS = OBSERVATION_WORDS | {v.AT_CELL, v.AT_TIME, v.IN_GRID}
-"""Predicates that only cubes have; linked data with one of them cannot be asked beside a cube."""
-
-_MOST_ALTERNATIVES = 64
+MOST_ALTERNATIVES = 64
+"""Ways in which one pattern may be matched; more are refused before anything is read."""
+_MOST_TRIES = 10_000
 
 
 @dataclass
@@ -82,27 +80,36 @@ class Cluster:
 
 
 @dataclass
-class Alternative:
-    """One way in which a pattern may match: clusters and triples of the vector side, to be joined."""
+class Related:
+    """A topological relation as a predicate: ``subject relation value``.
 
-    clusters: list[Cluster]
-    triples: list[Triple]
+    Attributes
+    ----------
+    subject, value : term
+        What it relates.
+    relation : str
+        Local name, such as ``"sfWithin"``.
+    ours : tuple of (Cluster or None, Cluster or None)
+        Cluster whose cell, centre or footprint the subject is, and that of the value; None for linked data.
+    """
+
+    subject: Any
+    value: Any
+    relation: str
+    ours: tuple[Cluster | None, Cluster | None] = (None, None)
 
 
 @dataclass
-class _Star:
-    """The triples of one observation or point."""
+class Alternative:
+    """One way in which a pattern may match: clusters, triples of the vector side and relations, to be joined."""
 
-    subject: Any
-    point: bool
-    values: list[Any] = field(default_factory=list)
-    properties: list[Any] = field(default_factory=list)
-    cells: list[Any] = field(default_factory=list)
-    times: list[Any] = field(default_factory=list)
-    instants: list[Any] = field(default_factory=list)
-    types: list[Any] = field(default_factory=list)
-    datasets: list[Any] = field(default_factory=list)
-    measures: list[tuple[str, Any]] = field(default_factory=list)
+    clusters: list[Cluster]
+    triples: list[Triple]
+    related: list[Related] = field(default_factory=list)
+
+
+Pick = tuple[GridAxes, tuple[CubeVariable, ...], list[tuple[Any, Any]], list[Any]]
+"""Grid, variables, fixed terms and interpretations of one way to read a star."""
 
 
 class Splitter:
@@ -115,30 +122,8 @@ class Splitter:
     """
 
     def __init__(self, sources: list[CubeSource]) -> None:
-        self.variables = [variable for source in sources for variable in source.variables.values()]
-        self.grids = [grid for source in sources for grid in source.grids.values()]
-        self.measures = {variable.property for variable in self.variables}
-        self.classes = {rule.iri for variable in self.variables for rule in variable.interpretations}
-
-    def is_cube_word(self, predicate: Any, value: Any) -> bool:
-        """Return whether a predicate with an object is one that only cubes have."""
-        word = str(predicate)
-        if word in RESERVED_WORDS or word in self.measures or word == v.QB_DATASET:
-            return True
-        return word == v.A and str(value) in self.classes | {v.OBSERVATION, v.QB_OBSERVATION, v.CELL}
-
-    def touches(self, triples: Iterable[Triple]) -> bool:
-        """Return whether a pattern may match triples of a cube."""
-        if not self.grids:
-            return False
-        return any(
-            isinstance(p, Variable)
-            or (isinstance(p, Path) and bool(_path_words(p) & (SHARED_WORDS | RESERVED_WORDS | self.measures)))
-            or self.is_cube_word(p, o)
-            or (str(p) in SHARED_WORDS and (str(p) != v.A or is_variable(o)))
-            or self._constant_role(s) is not None
-            for s, p, o in triples
-        )
+        self.roles = Roles(sources)
+        self._variables, self._grids = self.roles.variables, self.roles.grids
 
     def split(self, triples: list[Triple], kinds: Mapping[str, Kind]) -> list[Alternative]:
         """Return the ways in which a pattern may match.
@@ -160,216 +145,64 @@ class Splitter:
         UnsupportedQueryError
             If a part of the pattern has no exact answer.
         """
-        roles = self._roles(triples, kinds)
-        open_subjects = [
-            s for s in dict.fromkeys(t[0] for t in triples) if s not in roles and self._undecided(s, triples)
-        ]
-        choices = [self._choices(subject, triples) for subject in open_subjects]
+        related = [triple for triple in triples if str(triple[1]) in RELATION_WORDS]
+        plain = [triple for triple in triples if str(triple[1]) not in RELATION_WORDS]
         alternatives: list[Alternative] = []
-        for choice in itertools.product(*choices):
-            chosen = dict(roles) | dict(zip(open_subjects, choice, strict=True))
-            chosen = self._propagated(triples, chosen)
-            if _consistent(triples, chosen):
-                alternatives += self._alternatives(triples, chosen)
-            if len(alternatives) > _MOST_ALTERNATIVES:
-                raise UnsupportedQueryError(
-                    f"This pattern may be matched in more than {_MOST_ALTERNATIVES} ways by the cube's variables; name "
-                    "their sosa:observedProperty."
-                )
+        for assigned in self.roles.ways(plain, kinds):
+            alternatives += self._alternatives(plain, related, assigned, kinds)
+            if len(alternatives) > MOST_ALTERNATIVES:
+                raise _too_many()
         return alternatives
 
-    def _constant_role(self, term: Any) -> str | None:
-        if not isinstance(term, URIRef):
-            return None
-        node = to_ox(term)
-        for grid in self.grids:
-            kinds = (("cell", grid.cell_kind), ("geometry", grid.geometry_kind), ("instant", grid.instant_kind))
-            for role, kind in (*kinds, ("point", grid.point_kind)):
-                if kind.encode(node) is not None:
-                    return role
-        return "observation" if any(item.observations.encode(node) is not None for item in self.variables) else None
-
-    def _roles(self, triples: list[Triple], kinds: Mapping[str, Kind]) -> dict[Any, str]:
-        roles: dict[Any, str] = {}
-        for subject, predicate, value in triples:
-            role = self._constant_role(subject) or self._bound_role(subject, kinds)
-            word = str(predicate)
-            if role is None and not isinstance(predicate, Variable | Path):
-                if word in OBSERVATION_WORDS or (word == v.A and str(value) in self.classes | {v.OBSERVATION}):
-                    role = "observation"
-                elif word in POINT_WORDS | self.measures or (word == v.A and str(value) == v.QB_OBSERVATION):
-                    role = "point"
-                elif word == v.IN_GRID or (word == v.A and str(value) == v.CELL):
-                    role = "cell"
-                elif word not in SHARED_WORDS or (word == v.A and not is_variable(value)):
-                    role = "vector"
-            if role is None and isinstance(predicate, Path):
-                role = "vector"
-            if role is not None and roles.get(subject) in (None, "vector"):
-                roles[subject] = role
-        return self._propagated(triples, roles)
-
-    def _bound_role(self, term: Any, kinds: Mapping[str, Kind]) -> str | None:
-        kind = kinds.get(variable_name(term)) if is_variable(term) else None
-        if kind is None:
-            return None
-        for grid in self.grids:
-            for role, own in (
-                ("cell", grid.cell_kind),
-                ("geometry", grid.geometry_kind),
-                ("instant", grid.instant_kind),
-                ("point", grid.point_kind),
-            ):
-                if kind == own:
-                    return role
-        return "observation" if any(kind == item.observations for item in self.variables) else None
-
-    def _propagated(self, triples: list[Triple], roles: dict[Any, str]) -> dict[Any, str]:
-        """Return roles with those that follow from them: the cell of an observation, the geometry of a cell."""
-        changed = True
-        while changed:
-            changed = False
-            for subject, predicate, value in triples:
-                word, role, derived = str(predicate), roles.get(subject), None
-                if role in ("observation", "point") and word in (v.FEATURE_OF_INTEREST, v.AT_CELL):
-                    derived = "cell"
-                elif role == "observation" and word == v.PHENOMENON_TIME:
-                    derived = "instant"
-                elif word in (v.HAS_GEOMETRY, v.HAS_DEFAULT_GEOMETRY) and role in ("cell", "vector"):
-                    derived = "geometry" if role == "cell" else "vector"
-                if derived and roles.get(value) in (None, "vector") and roles.get(value) != derived:
-                    roles[value] = derived
-                    changed = True
-        return roles
-
-    def _undecided(self, subject: Any, triples: list[Triple]) -> bool:
-        words = {str(p) for s, p, _ in triples if s == subject}
-        if not is_variable(subject):
-            return False
-        if words <= SHARED_WORDS:
-            return True
-        if any(isinstance(p, Variable) for s, p, _ in triples if s == subject):
-            raise UnsupportedQueryError(
-                f"?{subject} with a variable predicate may be any of the cube's observations, whose triples are not "
-                f"listed. Say what ?{subject} is, or ask for its sosa:observedProperty and sosa:hasSimpleResult."
-            )
-        return False
-
-    def _choices(self, subject: Any, triples: list[Triple]) -> list[str]:
-        words = {str(p) for s, p, _ in triples if s == subject}
-        if v.A in words and len(words) == 1:
-            raise UnsupportedQueryError(
-                f"The type of ?{subject} alone may be that of any observation of the cube, and they are not listed. "
-                f"Say more about ?{subject}."
-            )
-        if words & {v.HAS_GEOMETRY, v.HAS_DEFAULT_GEOMETRY}:
-            return ["vector", "cell"]
-        if v.AS_WKT in words:
-            return ["vector", "geometry"]
-        return ["vector", "instant"]
-
-    def _alternatives(self, triples: list[Triple], roles: dict[Any, str]) -> list[Alternative]:
-        stars, cells, instants, geometries, vector = self._stars(triples, roles)
-        cell_terms = dict.fromkeys([*(c for star in stars for c in star.cells), *cells, *geometries])
+    def _alternatives(
+        self, triples: list[Triple], related: list[Triple], assigned: Assignment, kinds: Mapping[str, Kind]
+    ) -> list[Alternative]:
+        found = sort_triples(triples, assigned, self.roles)
+        stars = list(found.stars.values())
+        self._add_related(found, related, assigned, kinds)
+        cell_terms = dict.fromkeys([*(c for star in stars for c in star.cells), *found.cells, *found.geometries])
         lone = [c for c in cell_terms if not any(c in star.cells for star in stars)]
-        choices: list[list[Any]] = [list(self._variable_choices(star)) for star in stars]
-        choices += [[(grid,) for grid in self.grids] for _ in lone]
-        lone_instants = [i for i in instants if not any(i in star.instants for star in stars)]
-        if lone_instants:
+        choices: list[list[Any]] = [list(self._picks(star)) for star in stars]
+        choices += [[(grid,) for grid in self._grids] for _ in lone]
+        if any(not any(instant in star.instants for star in stars) for instant in found.instants):
             raise UnsupportedQueryError("Instants are supported as the sosa:phenomenonTime of observations only.")
-        result = []
+        result: list[Alternative] = []
+        if math.prod(map(len, choices)) > _MOST_TRIES:
+            raise _too_many()
         for choice in itertools.product(*choices):
             picks = list(zip(stars, choice[: len(stars)], strict=True))
             grids = {cell: grid for cell, (grid,) in zip(lone, choice[len(stars) :], strict=True)}
-            clusters = self._clusters(picks, grids, cells, geometries, instants)
+            clusters = self._clusters(picks, grids, found)
             if clusters is not None:
-                result.append(Alternative(clusters, vector))
+                result.append(Alternative(clusters, found.vector, _placed(related, clusters)))
         return result
 
-    def _stars(
-        self, triples: list[Triple], roles: dict[Any, str]
-    ) -> tuple[list[_Star], dict[Any, list[Any]], dict[Any, list[Any]], dict[Any, list[tuple[Any, Any]]], list[Triple]]:
-        """Sort triples: stars, grids of cells, times of instants, geometries of cells, the rest."""
-        stars: dict[Any, _Star] = {}
-        cells: dict[Any, list[Any]] = {}
-        instants: dict[Any, list[Any]] = {}
-        geometry_of: dict[Any, list[Any]] = {}
-        wkt_of: dict[Any, list[Any]] = {}
-        vector: list[Triple] = []
-        for subject, predicate, value in triples:
-            role, word = roles.get(subject), str(predicate)
-            if role in (None, "vector"):
-                vector.append((subject, predicate, value))
-            elif isinstance(predicate, Variable | Path):
-                raise UnsupportedQueryError(
-                    f"The predicate {predicate} of ?{subject}, which is a thing of the cube, is not supported; name it."
-                )
-            elif role in ("observation", "point"):
-                star = stars.setdefault(subject, _Star(subject, role == "point"))
-                if not self._into_star(star, word, value):
-                    vector.append((subject, predicate, value))  # linked data may speak of observations too
-            elif role == "cell":
-                cells.setdefault(subject, [])
-                if word in (v.HAS_GEOMETRY, v.HAS_DEFAULT_GEOMETRY):
-                    geometry_of.setdefault(subject, []).append(value)
-                elif word == v.IN_GRID:
-                    cells[subject].append(value)
-                elif word != v.A or (not is_variable(value) and str(value) != v.CELL):
-                    vector.append((subject, predicate, value))
-                elif is_variable(value):
-                    raise UnsupportedQueryError("The type of a cell is dcube:Cell; a variable for it is not supported.")
-            elif role == "geometry" and word == v.AS_WKT:
-                wkt_of.setdefault(subject, []).append(value)
-            elif role == "instant" and word == v.IN_DATE_TIME:
-                instants.setdefault(subject, []).append(value)
-            else:
-                raise UnsupportedQueryError(f"<{word}> of a {role} of the cube is not supported.")
-        geometries: dict[Any, list[tuple[Any, Any]]] = {}
-        owned = {geometry for held in geometry_of.values() for geometry in held}
-        for cell, held in geometry_of.items():
-            geometries[cell] = [(geometry, wkt) for geometry in held for wkt in wkt_of.get(geometry, [None])]
-        for geometry in wkt_of:
-            if geometry not in owned:  # a geometry whose cell is not asked for
-                geometries[BNode()] = [(geometry, wkt) for wkt in wkt_of[geometry]]
-        return list(stars.values()), cells, instants, geometries, vector
+    def _add_related(
+        self, found: Sorted, related: list[Triple], assigned: Assignment, kinds: Mapping[str, Kind]
+    ) -> None:
+        """Make sure that every cell and geometry of a cube that is related to something has a cluster."""
+        for subject, _, value in related:
+            for term in filter(is_variable, (subject, value)):
+                role = assigned.get(term) or self.roles.of_kind(kinds.get(variable_name(term)))
+                if role in ("observation", "point", "instant"):
+                    raise UnsupportedQueryError(
+                        f"?{term} is an {role} of the cube, which has no geometry; relate its cell "
+                        "(sosa:hasFeatureOfInterest)."
+                    )
+                held = {geometry for pairs in found.geometries.values() for geometry, _, _ in pairs}
+                if role == "cell":
+                    found.cells.setdefault(term, [])
+                elif role in ("geometry", "footprint") and term not in held:
+                    found.geometries[BNode()] = [(term, None, role == "footprint")]
 
-    def _into_star(self, star: _Star, word: str, value: Any) -> bool:
-        """Add a triple to an observation or point; return False if cubes have no such triples."""
-        lists: dict[str, list[Any]] = {v.A: star.types}
+    def _picks(self, star: Star) -> Iterable[Pick]:
+        """Yield every way in which a star may be read."""
         if star.point:
-            lists |= {v.AT_CELL: star.cells, v.AT_TIME: star.times, v.QB_DATASET: star.datasets}
-            if word in self.measures:
-                star.measures.append((word, value))
-                return True
-        else:
-            lists |= {
-                v.OBSERVED_PROPERTY: star.properties,
-                v.FEATURE_OF_INTEREST: star.cells,
-                v.RESULT_TIME: star.times,
-                v.PHENOMENON_TIME: star.instants,
-                v.SIMPLE_RESULT: star.values,
-            }
-        own_types = self.classes | {v.OBSERVATION, v.QB_OBSERVATION}
-        if word == v.A and not is_variable(value) and str(value) not in own_types:
-            return False
-        if word not in lists:
-            if word in OBSERVATION_WORDS | POINT_WORDS | self.measures:
-                raise UnsupportedQueryError(
-                    f"?{star.subject} is asked both as a sosa:Observation and as a qb:Observation; they are different "
-                    "things. Use two variables with the same cell and time."
-                )
-            return False
-        lists[word].append(value)
-        return True
-
-    def _variable_choices(self, star: _Star) -> Iterable[tuple[Any, ...]]:
-        """Yield (grid, variables, constants, rules) for every way in which a star may be read."""
-        if star.point:
-            yield from self._point_choices(star)
+            yield from self._point_picks(star)
             return
         subject = to_ox(star.subject) if isinstance(star.subject, URIRef) else None
         named = {str(p) for p in star.properties if not is_variable(p)}
-        for variable in self.variables:
+        for variable in self._variables:
             if named - {variable.property} or (subject and variable.observations.encode(subject) is None):
                 continue
             if variable.static and (star.times or star.instants):
@@ -385,37 +218,32 @@ class Splitter:
                 used = [rules[iri] for iri in types if iri in rules]
                 yield variable.grid, (variable,), constants, used
 
-    def _point_choices(self, star: _Star) -> Iterable[tuple[Any, ...]]:
+    def _point_picks(self, star: Star) -> Iterable[Pick]:
         subject = to_ox(star.subject) if isinstance(star.subject, URIRef) else None
         if any(is_variable(kind) for kind in star.types):
             raise UnsupportedQueryError("The type of a point is qb:Observation; a variable for it is not supported.")
         if any(str(kind) != v.QB_OBSERVATION for kind in star.types):
             return
-        for grid in self.grids:
+        for grid in self._grids:
             if not len(grid.times) or (subject and grid.point_kind.encode(subject) is None):
                 continue
             dataset = f"{grid.base}{grid.name}"
             if any(not is_variable(d) and str(d) != dataset for d in star.datasets):
                 continue
-            own = {item.property: item for item in self.variables if item.grid is grid and not item.static}
+            own = {item.property: item for item in self._variables if item.grid is grid and not item.static}
             if not own or any(word not in own for word, _ in star.measures):
                 continue
             constants = [(d, URIRef(dataset)) for d in star.datasets if is_variable(d)]
             yield grid, tuple(own[word] for word, _ in star.measures), constants, []
 
     def _clusters(
-        self,
-        picks: list[tuple[_Star, Any]],
-        grids: dict[Any, GridAxes],
-        cells: dict[Any, list[Any]],
-        geometries: dict[Any, list[tuple[Any, Any]]],
-        instants: dict[Any, list[Any]],
+        self, picks: list[tuple[Star, Pick]], grids: dict[Any, GridAxes], triples: Sorted
     ) -> list[Cluster] | None:
         """Return the clusters of one choice; None if the choice contradicts itself."""
         found: dict[tuple[Any, Any], Cluster] = {}
         first_of: dict[Any, Cluster] = {}
         for star, (grid, variables, constants, rules) in picks:
-            times = [*star.times, *(t for i in star.instants for t in instants.get(i, []))]
+            times = [*star.times, *(t for i in star.instants for t in triples.instants.get(i, []))]
             cell = star.cells[0] if star.cells else BNode()
             timed = bool(star.point or not variables[0].static)
             key = (cell, (times[0] if times else BNode()) if timed else None)
@@ -434,25 +262,21 @@ class Splitter:
         for cell, grid in grids.items():
             first_of[cell] = found.setdefault((cell, None), Cluster(grid))
             first_of[cell].bindings.append(Binding(cell, "cell", grid.cell_kind))
-        for cell, datasets in cells.items():
+        for cell, datasets in triples.cells.items():
             cluster = first_of[cell]
             cluster.constants += [(d, URIRef(f"{cluster.grid.base}{cluster.grid.name}")) for d in datasets]
-        for cell, held in geometries.items():
-            cluster = first_of[cell]
-            for geometry, wkt in held:
-                cluster.bindings.append(Binding(geometry, "cell", cluster.grid.geometry_kind))
-                if wkt is not None:
-                    cluster.bindings.append(Binding(wkt, "cell", cluster.grid.wkt_kind))
+        for cell, held in triples.geometries.items():
+            _bind_geometries(first_of[cell], held)
         return list(found.values())
 
-    def _bind(self, cluster: Cluster, star: _Star, variables: tuple[CubeVariable, ...], times: list[Any]) -> None:
+    def _bind(self, cluster: Cluster, star: Star, variables: tuple[CubeVariable, ...], times: list[Any]) -> None:
         grid, bind = cluster.grid, cluster.bindings
         for variable in variables:
             cluster.variables.setdefault(variable.name, variable)
         if star.point:
             bind.append(Binding(star.subject, "point", grid.point_kind))
             if not variables:
-                own = tuple(item for item in self.variables if item.grid is grid and not item.static)
+                own = tuple(item for item in self._variables if item.grid is grid and not item.static)
                 cluster.any_variable = own
             for (_, value), variable in zip(star.measures, variables, strict=True):
                 bind.append(Binding(value, f"value:{variable.name}", variable.result_kind))
@@ -465,21 +289,32 @@ class Splitter:
         bind += [Binding(instant, "step", grid.instant_kind) for instant in star.instants]
 
 
-def _consistent(triples: list[Triple], roles: dict[Any, str]) -> bool:
-    """Return whether no geometry is that of a feature and of a cell at once."""
-    for subject, predicate, value in triples:
-        if str(predicate) in (v.HAS_GEOMETRY, v.HAS_DEFAULT_GEOMETRY):
-            own, other = roles.get(subject), roles.get(value)
-            if other is not None and (own == "cell") != (other == "geometry"):
-                return False
-    return True
+def _too_many() -> UnsupportedQueryError:
+    return UnsupportedQueryError(
+        f"This pattern may be matched in more than {MOST_ALTERNATIVES} ways by the cube's variables; name their "
+        "sosa:observedProperty."
+    )
 
 
-def _path_words(path: Any) -> set[str]:
-    if isinstance(path, URIRef):
-        return {str(path)}
-    if isinstance(path, Path):
-        return set().union(*(_path_words(item) for item in vars(path).values()))
-    if isinstance(path, list | tuple):
-        return set().union(*(_path_words(item) for item in path)) if path else set()
-    return set()
+def _bind_geometries(cluster: Cluster, held: list[GeometryTerms]) -> None:
+    grid = cluster.grid
+    for geometry, wkt, footprint in held:
+        cluster.bindings.append(Binding(geometry, "cell", grid.footprint_kind if footprint else grid.geometry_kind))
+        if wkt is not None:
+            cluster.bindings.append(Binding(wkt, "cell", grid.area_kind if footprint else grid.wkt_kind))
+
+
+def _placed(related: list[Triple], clusters: list[Cluster]) -> list[Related]:
+    """Return relations with the clusters that their sides are cells or geometries of."""
+
+    def ours(term: Any) -> Cluster | None:
+        for cluster in clusters:
+            spatial = (cluster.grid.cell_kind, cluster.grid.geometry_kind, cluster.grid.footprint_kind)
+            if any(b.term == term and b.kind in spatial for b in cluster.bindings) and is_variable(term):
+                return cluster
+        return None
+
+    return [
+        Related(subject, value, str(word).removeprefix(v.GEO), (ours(subject), ours(value)))
+        for subject, word, value in related
+    ]

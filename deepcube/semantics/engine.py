@@ -12,19 +12,19 @@ from rdflib import BNode, Variable
 from rdflib.plugins.sparql.parserutils import CompValue
 
 from deepcube.semantics.algebra import Fresh, check_syntax, check_terms, parse, to_ox, variable_name
-from deepcube.semantics.clusters import RESERVED_WORDS, Splitter
+from deepcube.semantics.clusters import Splitter
 from deepcube.semantics.errors import UnsupportedQueryError
 from deepcube.semantics.evaluate import ORDER, Evaluation
 from deepcube.semantics.ontology import ontology_terms
 from deepcube.semantics.relation import Relation
 from deepcube.semantics.results import Answer, Row
-from deepcube.semantics.rewriting import refuse_relations, relation_words, rewritten
+from deepcube.semantics.rewriting import relation_words, rewritten
+from deepcube.semantics.roles import RESERVED_WORDS
 from deepcube.semantics.scopes import in_scope
 from deepcube.semantics.session import Limits, Session, Stop, listed
 from deepcube.semantics.source import CubeSource
 from deepcube.semantics.spatial import SpatialIndex
 from deepcube.semantics.vector import VectorStore
-from deepcube.semantics.vocabulary import A
 
 _BATCH = 10_000
 
@@ -64,7 +64,7 @@ class SemanticCube:
         self._described = {quad for cube in self.cubes for quad in cube.description()}
         if self._described and not all(quad in self.vector.store for quad in self._described):
             self.vector = self.vector.with_more(self._described)
-        self._known = ontology_terms() | self.splitter.measures | self.splitter.classes
+        self._known = ontology_terms() | self.splitter.roles.measures | self.splitter.roles.classes
 
     def query(
         self,
@@ -114,23 +114,19 @@ class SemanticCube:
         check_terms(algebra, self._known, text)
         session = Session(limits, stop, explain)
         try:
-            evaluation = Evaluation(session, self.splitter, self.vector, self._spatial, Fresh(), algebra)
+            evaluation = Evaluation(
+                session, self.splitter, self.vector, self._spatial, Fresh(), algebra, self._stated_first
+            )
             if not evaluation.touches(algebra) and algebra.name != "DescribeQuery":
                 session.close()
                 return self._linked_only(text, stop, base)
             self._check_reserved()
-            refuse_relations(algebra)
             if algebra.datasetClause:
                 raise UnsupportedQueryError("FROM and FROM NAMED are not supported in a query over observations.")
             return self._answer(evaluation, algebra, text)
         except BaseException:
             session.close()
             raise
-
-    def _silent(self, iri: str) -> bool:
-        """Return whether the linked data state no members of a class."""
-        found = self.vector.store.quads_for_pattern(None, ox.NamedNode(A), ox.NamedNode(iri), ox.DefaultGraph())
-        return next(iter(found), None) is None
 
     def _check_reserved(self) -> None:
         for word in sorted(RESERVED_WORDS):
@@ -144,7 +140,7 @@ class SemanticCube:
         """Answer a query that is about linked data alone."""
         answer = Answer()
         if self._stated_first or relation_words(text):
-            text = rewritten(text, base, self._silent if self._stated_first else None)
+            text = rewritten(text, base, self.vector.is_silent if self._stated_first else None)
         answer.plan.vector_queries.append(text)
         found = self.vector.query(text, base_iri=base)
         if isinstance(found, ox.QueryBoolean):

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+from rdflib.paths import AlternativePath
 from rdflib.plugins.sparql.parserutils import CompValue
 
 from deepcube.semantics.aggregates import aggregated, ranks
@@ -27,6 +28,7 @@ from deepcube.semantics.clusters import Alternative, Splitter
 from deepcube.semantics.errors import UnboundedQueryError, UnsupportedQueryError
 from deepcube.semantics.expressions import Evaluator
 from deepcube.semantics.groups import GroupReader, connected
+from deepcube.semantics.relating import Relater
 from deepcube.semantics.relation import (
     Column,
     Relation,
@@ -40,6 +42,7 @@ from deepcube.semantics.relation import (
     unit,
     values_of,
 )
+from deepcube.semantics.rewriting import relation_words, rewritten
 from deepcube.semantics.scopes import certain, in_scope, mentions, refuse_correlated
 from deepcube.semantics.serialise import expression_text, pattern_text, triples_text
 from deepcube.semantics.session import Session, listed, quoted
@@ -70,6 +73,8 @@ class Evaluation:
         Source of new names.
     algebra : Node
         The whole query.
+    stated_first : bool
+        Whether relations and classes that the linked data state something about are taken as stated.
     """
 
     session: Session
@@ -78,6 +83,7 @@ class Evaluation:
     spatial: SpatialIndex
     fresh: Fresh
     algebra: Node
+    stated_first: bool = False
 
     @cached_property
     def mentioned(self) -> Counter[str] | None:
@@ -93,7 +99,7 @@ class Evaluation:
         """Return whether a piece of algebra may match triples of a cube."""
         if isinstance(node, CompValue):
             if node.name == "BGP":
-                return self.splitter.touches(expand_paths(node.triples, Fresh()))
+                return self.splitter.roles.touches(expand_paths(node.triples, Fresh()))
             if node.name == "Graph":
                 return False  # named graphs hold linked data only
             if node.name in _EXISTS:
@@ -215,6 +221,8 @@ class Evaluation:
         aliases = {name: name if not name.startswith("_:") else f"_bn_{name[2:]}" for name in shown}
         head = " ".join(f"?{alias}" for alias in aliases.values()) or "(1 AS ?_one)"
         query = f"SELECT {head} WHERE {{ {text} }}"
+        if self.stated_first or relation_words(query):  # relations inside GRAPH, and classes
+            query = rewritten(query, None, self.vector.is_silent if self.stated_first else None)
         self.session.plan.vector_queries.append(query)
         solutions = self.vector.query(query)
         order = [aliases[name] for name in shown]
@@ -296,12 +304,19 @@ class Evaluation:
         triples, parts = _flattened(node)
         private = self._private(triples)
         triples = expand_paths(triples, self.fresh)
+        for index, (subject, path, value) in enumerate(triples):
+            if isinstance(path, AlternativePath) and self.splitter.roles.concerns(path):
+                steps = [[*triples[:index], (subject, arg, value), *triples[index + 1 :]] for arg in path.args]
+                ways = [_with_triples(step, parts) for step in steps]
+                return union(self.session, [self._group(way, list(filters), outer) for way in ways])
         done = [store(self.session, self.pattern(part, [], outer)) for part in parts if self.touches(part)]
         linked = [part for part in parts if not self.touches(part)]
         kinds: dict[str, Kind] = {}
         for relation in [*([outer] if outer is not None else []), *done]:
             kinds |= {name: column.kind for name, column in relation.columns.items() if not column.nullable}
-        if self.splitter.touches(triples):
+        for part in linked:
+            kinds |= dict.fromkeys(certain(part) - set(kinds), self.session.term)
+        if self.splitter.roles.touches(triples):
             alternatives = self.splitter.split(triples, kinds)
         else:
             alternatives = [Alternative([], triples)]
@@ -333,8 +348,13 @@ class Evaluation:
         outer: Relation | None,
     ) -> Relation:
         answers, filters = self._vector_answers(alternative.triples, linked, filters)
-        reader = GroupReader(self.session, self.vector, self.spatial)
-        relations, filters = reader.read(alternative.clusters, [*answers, *done], filters, outer)
+        known = [*answers, *done, *([outer] if outer is not None else [])]
+        grids = self.splitter.roles.grids
+        relater = Relater(self.session, self.vector, self.spatial, grids, self.stated_first)
+        apart = [item for item in alternative.related if item.ours == (None, None)]
+        answers += [relater.of_terms(item, known) for item in apart]
+        reader = GroupReader(relater)
+        relations, filters = reader.read(alternative.clusters, alternative.related, [*answers, *done], filters, outer)
         relations = [*relations, *answers, *done]
         result = relations.pop(0) if relations else unit(self.session)
         while relations:
@@ -367,6 +387,14 @@ class Evaluation:
 
 def _is_exists(item: Any) -> bool:
     return isinstance(item, CompValue) and item.name in _EXISTS
+
+
+def _with_triples(triples: list[Triple], parts: list[Node]) -> Node:
+    """Return a group of triples and other patterns."""
+    node = CompValue("BGP", triples=triples)
+    for part in parts:
+        node = CompValue("Join", p1=node, p2=part)
+    return node
 
 
 def _flattened(node: Node) -> tuple[list[Triple], list[Node]]:

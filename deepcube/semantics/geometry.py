@@ -234,9 +234,14 @@ RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
 FAR_RELATIONS = frozenset({"sfDisjoint", "ehDisjoint", "rcc8dc"})
 """Relations that hold between geometries that do not meet."""
 
-INVERSE = {"sfWithin": "sfContains", "ehInside": "ehContains", "ehCoveredBy": "ehCovers"}
-INVERSE |= {"rcc8tpp": "rcc8tppi", "rcc8ntpp": "rcc8ntppi"}
-INVERSE |= {there: back for back, there in INVERSE.items()}
+RELATION_WORDS = frozenset(v.GEO + name for name in RELATIONS)
+"""The same relations as predicates between features or geometries."""
+
+SWAPPED = {"sfWithin": "sfContains", "ehInside": "ehContains", "ehCoveredBy": "ehCovers"}
+SWAPPED |= {"rcc8tpp": "rcc8tppi", "rcc8ntpp": "rcc8ntppi"}
+SWAPPED |= {there: back for back, there in SWAPPED.items()}
+SWAPPED |= {name: name for name in ("sfEquals", "sfDisjoint", "sfIntersects", "sfTouches", "sfOverlaps")}
+"""The relation that holds between b and a where one holds between a and b."""
 
 
 def great_circle(lon1: Any, lat1: Any, lon2: Any, lat2: Any) -> NDArray[np.float64]:

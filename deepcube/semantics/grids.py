@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcube.semantics.errors import MappingError
+from deepcube.semantics.errors import MappingError, UnsupportedQueryError
 from deepcube.semantics.terms import IriKind, WktKind
 
 _MARGIN = 1e-9  # degrees; candidates are tested exactly afterwards
@@ -29,8 +29,8 @@ def _transformers(system: str) -> tuple[Any, Any]:
 class GridAxes:
     """Rows, columns and times of one grid, and the kinds of terms that stand for its things.
 
-    Cells are numbered ``row * columns + column``. Their geometry is the point at their centre, in WGS84 longitude and
-    latitude (OGC CRS84).
+    Cells are numbered ``row * columns + column``. Their geometry is the point at their centre, their footprint the
+    quadrilateral between edges midway to the next centres, both in WGS84 longitude and latitude (OGC CRS84).
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ class GridAxes:
         self._longitude = np.where(self.x > 180, self.x - 360, self.x) + 0.0
         self.cell_kind = IriKind(f"{base}{name}/cell/", self.shape)
         self.geometry_kind = IriKind(f"{base}{name}/cell/", self.shape, "/centre")
-        self.wkt_kind = WktKind(self)
+        self.footprint_kind = IriKind(f"{base}{name}/cell/", self.shape, "/footprint")
+        self.wkt_kind, self.area_kind = WktKind(self), WktKind(self, area=True)
         self.instant_kind = IriKind(f"{base}{name}/instant/", (max(1, len(self.times)),))
         self.point_kind = IriKind(f"{base}{name}/point/", (max(1, len(self.times)), *self.shape))
 
@@ -101,8 +102,59 @@ class GridAxes:
         longitude, latitude = self._to_lonlat.transform(self.x[column], self.y[row])
         return np.asarray(longitude), np.asarray(latitude)
 
+    @cached_property
+    def _edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lower and upper edge of every row, shape (rows, 2), and of every column, shape (columns, 2)."""
+        return _axis_edges(self.y, self.name), _axis_edges(self.x, self.name)
+
+    def corners(self, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the corners of the footprints of cells, counter-clockwise in the coordinate reference system.
+
+        Parameters
+        ----------
+        cells : numpy.ndarray of int64, shape (n,)
+            Numbers of the cells.
+
+        Returns
+        -------
+        numpy.ndarray of float64, shape (n, 4, 2)
+            Longitude and latitude in degrees: the corner of the least coordinates first. A footprint on the 180th
+            meridian goes beyond it rather than around the Earth; none goes beyond a pole.
+
+        Raises
+        ------
+        UnsupportedQueryError
+            If the grid has one row or one column only, whose width nothing tells.
+        """
+        rows, columns = self._edges
+        row, column = np.divmod(cells, self.shape[1])
+        x = columns[column][:, [0, 1, 1, 0]]
+        y = rows[row][:, [0, 0, 1, 1]]
+        if self._to_lonlat is None:
+            turned = (self._longitude - self.x)[column]
+            x, y = np.where(turned[:, None] == 0, x, x - 360) + 0.0, np.clip(y, -90.0, 90.0) + 0.0
+        else:
+            x, y = self._to_lonlat.transform(x, y)
+        return np.stack([x, y], axis=-1)
+
+    def cells_touching(self, west: float, south: float, east: float, north: float) -> NDArray[np.int64]:
+        """Return the cells whose footprints may meet a box of longitude and latitude: all that do, and few others.
+
+        Parameters
+        ----------
+        west, south, east, north : float
+            Degrees.
+        """
+        if not self.geographic:
+            return self._candidates(west, south, east, north, 2.0)
+        rows, columns = self._edges
+        columns = columns - np.where(self.x > 180, 360.0, 0.0)[:, None]
+        low = np.flatnonzero((rows[:, 1] >= south - _MARGIN) & (rows[:, 0] <= north + _MARGIN))
+        across = np.flatnonzero((columns[:, 1] >= west - _MARGIN) & (columns[:, 0] <= east + _MARGIN))
+        return (low[:, None] * self.shape[1] + across[None, :]).ravel()
+
     def cells_within(self, west: float, south: float, east: float, north: float) -> NDArray[np.int64]:
-        """Return the cells whose centres may lie in a box of longitude and latitude: all that do, and few others.
+        """Return the cells whose centres lie in a box of longitude and latitude.
 
         Parameters
         ----------
@@ -112,26 +164,28 @@ class GridAxes:
         Returns
         -------
         numpy.ndarray of int64
-            Sorted cells; for a geographic grid exactly those in the box.
+            Sorted cells.
         """
         if self.geographic:
             rows = np.flatnonzero((self.y >= south) & (self.y <= north))
             columns = np.flatnonzero((self._longitude >= west) & (self._longitude <= east))
             return (rows[:, None] * self.shape[1] + columns[None, :]).ravel()
+        return self._exactly_within(self._candidates(west, south, east, north, 1.0), west, south, east, north)
+
+    def _candidates(self, west: float, south: float, east: float, north: float, slack: float) -> NDArray[np.int64]:
+        """Return cells of a projected grid that may lie in a box of degrees, or ``slack`` cells beside it."""
         assert self._from_lonlat is not None
         if not np.isfinite([west, south, east, north]).all() or east - west > 90 or north - south > 90:
-            return self._exactly_within(np.arange(self.cells), west, south, east, north)
+            return np.arange(self.cells)
         left, bottom, right, top = self._from_lonlat.transform_bounds(
             west - _MARGIN, south - _MARGIN, east + _MARGIN, north + _MARGIN, densify_pts=101
         )
         if not np.isfinite([left, bottom, right, top]).all():
-            return self._exactly_within(np.arange(self.cells), west, south, east, north)
-        slack_x, slack_y = _spacing(self.x), _spacing(self.y)
+            return np.arange(self.cells)
+        slack_x, slack_y = slack * _spacing(self.x), slack * _spacing(self.y)
         rows = np.flatnonzero((self.y >= bottom - slack_y) & (self.y <= top + slack_y))
         columns = np.flatnonzero((self.x >= left - slack_x) & (self.x <= right + slack_x))
-        return self._exactly_within(
-            (rows[:, None] * self.shape[1] + columns[None, :]).ravel(), west, south, east, north
-        )
+        return (rows[:, None] * self.shape[1] + columns[None, :]).ravel()
 
     def _exactly_within(
         self, cells: NDArray[np.int64], west: float, south: float, east: float, north: float
@@ -155,6 +209,19 @@ class GridAxes:
         )
         longitude, latitude = self.centres(edge)
         return float(longitude.min()), float(latitude.min()), float(longitude.max()), float(latitude.max())
+
+
+def _axis_edges(axis: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    """Return lower and upper edge of every cell of an axis: midway between centres, and as far on the outer sides."""
+    if len(axis) < 2:
+        raise UnsupportedQueryError(
+            f"Grid {name!r} has one row or one column only, so nothing tells how wide its cells are: they have no "
+            "dcube:hasFootprint. Ask for their centres (geo:hasGeometry)."
+        )
+    middle = (axis[:-1] + axis[1:]) / 2
+    edges = np.concatenate([[axis[0] - (middle[0] - axis[0])], middle, [axis[-1] + (axis[-1] - middle[-1])]])
+    pairs = np.stack([edges[:-1], edges[1:]], axis=-1)
+    return np.asarray(np.sort(pairs, axis=-1))
 
 
 def _spacing(axis: NDArray[np.float64]) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,17 @@ from numpy.typing import NDArray
 from rdflib import Literal, URIRef
 from rdflib.plugins.sparql.parserutils import CompValue
 
-from deepcube.semantics import vocabulary as v
 from deepcube.semantics.algebra import is_variable, to_ox, variable_name, variables
-from deepcube.semantics.clusters import Binding, Cluster
+from deepcube.semantics.clusters import Binding, Cluster, Related
 from deepcube.semantics.expressions import evaluate_rows
-from deepcube.semantics.functions import unit_in_metres
-from deepcube.semantics.geometry import RELATIONS, GeometryError
 from deepcube.semantics.reading import ClusterRead, Restriction, result_columns
+from deepcube.semantics.relating import Relater, relation_text
 from deepcube.semantics.relation import Column, Relation, empty, store, values_of
 from deepcube.semantics.serialise import expression_text
-from deepcube.semantics.session import Session, quoted
-from deepcube.semantics.spatial import SpatialIndex
+from deepcube.semantics.session import quoted
+from deepcube.semantics.spatial_filters import FLIPPED, NUMBERS, SpatialFilter, spatial_filter
 from deepcube.semantics.terms import DATE_TIME, TermKind
-from deepcube.semantics.vector import VectorStore
 
-_FLIPPED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "=", "!=": "!="}
 _TESTS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -37,16 +32,6 @@ _TESTS: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
     "!=": operator.ne,
 }
-_NUMBERS = {v.XSD + name for name in ("integer", "decimal", "double", "int", "long", "short", "byte")}
-
-
-@dataclass(frozen=True)
-class _SpatialFilter:
-    """A filter that relates the point of a cell to a geometry."""
-
-    wkt: str
-    other: Any
-    cells: Callable[[Any, ox.Literal, int | None], NDArray[np.int64]]
 
 
 class GroupReader:
@@ -54,19 +39,21 @@ class GroupReader:
 
     Parameters
     ----------
-    session : Session
-        Of the query.
-    vector : VectorStore
-        Evaluates filters over times.
-    spatial : SpatialIndex
-        Cells of geometries.
+    relater : Relater
+        Relates cells and linked data.
     """
 
-    def __init__(self, session: Session, vector: VectorStore, spatial: SpatialIndex) -> None:
-        self._session, self._vector, self._spatial = session, vector, spatial
+    def __init__(self, relater: Relater) -> None:
+        self._relater = relater
+        self._session, self._vector, self._spatial = relater.session, relater.vector, relater.spatial
 
     def read(
-        self, clusters: list[Cluster], answers: list[Relation], filters: list[Any], outer: Relation | None
+        self,
+        clusters: list[Cluster],
+        related: list[Related],
+        answers: list[Relation],
+        filters: list[Any],
+        outer: Relation | None,
     ) -> tuple[list[Relation], list[Any]]:
         """Return the reads of clusters as relations, and the filters that they do not enforce.
 
@@ -74,6 +61,8 @@ class GroupReader:
         ----------
         clusters : list of Cluster
             What is read.
+        related : list of Related
+            Topological relations as predicates.
         answers : list of Relation
             Stored solutions that the reads will be joined with.
         filters : list
@@ -99,6 +88,11 @@ class GroupReader:
                 return [empty(self._session, _names(clusters))], filters
             filters = self._pushed(cluster, restriction, filters)
             filters = self._spatially(cluster, restriction, filters, answers, relations)
+            for item in related:
+                if item.ours[0] is cluster or item.ours[1] is cluster:
+                    pairs, cells = self._relater.of_cells(item, cluster, known)
+                    restriction.keep_cells(cells, relation_text(item))
+                    relations.append(pairs)
             planned.append((cluster, restriction))
         planned.sort(key=lambda item: _extent(*item))
         for index, (cluster, restriction) in enumerate(planned):
@@ -165,7 +159,7 @@ class GroupReader:
         """Return the time steps for which a filter on the time alone is true."""
         times = cluster.grid.times
         if isinstance(item, CompValue) and item.name == "RelationalExpression" and item.op in _TESTS:
-            sides = [(item.expr, item.other, item.op), (item.other, item.expr, _FLIPPED[item.op])]
+            sides = [(item.expr, item.other, item.op), (item.other, item.expr, FLIPPED[item.op])]
             for variable, constant, sign in sides:
                 if is_variable(variable) and isinstance(constant, Literal):
                     code = DATE_TIME.encode(to_ox(constant))
@@ -184,13 +178,15 @@ class GroupReader:
         relations: list[Relation],
     ) -> list[Any]:
         """Turn filters on the place of the cell into cells, and pairs of cells and geometries."""
-        wkts = {
-            variable_name(b.term) for b in cluster.bindings if b.kind == cluster.grid.wkt_kind and is_variable(b.term)
+        areas = {
+            variable_name(b.term): b.kind == cluster.grid.area_kind
+            for b in cluster.bindings
+            if b.kind in (cluster.grid.wkt_kind, cluster.grid.area_kind) and is_variable(b.term)
         }
         left, most = [], None if self._session.limits.force else self._session.limits.cells
         found: list[tuple[str, str, tuple[NDArray[np.int64], NDArray[np.int64]]]] = []
         for item in filters:
-            spatial = self._spatial_filter(item, wkts)
+            spatial = spatial_filter(item, areas, self._spatial)
             if spatial is None:
                 left.append(item)
                 continue
@@ -212,13 +208,14 @@ class GroupReader:
             assert restriction.cells is not None
             kept = np.isin(cells, restriction.cells)  # other filters may have left few of the cells
             table = self._session.register(pa.table({"cell": cells[kept], "geometry": numbers[kept]}), "pairs")
-            columns = {wkt: Column(cluster.grid.wkt_kind), name: Column(self._session.term)}
+            own = cluster.grid.area_kind if areas[wkt] else cluster.grid.wkt_kind
+            columns = {wkt: Column(own), name: Column(self._session.term)}
             shown = f"cell AS {quoted(wkt)}, geometry AS {quoted(name)}"
             relations.append(Relation(f"SELECT {shown} FROM {table}", columns, stored=True))
         return left
 
     def _pairs(
-        self, cluster: Cluster, spatial: _SpatialFilter, source: Relation, name: str, most: int | None
+        self, cluster: Cluster, spatial: SpatialFilter, source: Relation, name: str, most: int | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the pairs of cells and numbers of geometries that stand in the relation."""
         numbers, cells = [], []
@@ -231,32 +228,6 @@ class GroupReader:
                 numbers.append(np.full(len(found), number, np.int64))
         none = np.array([], np.int64)
         return (np.concatenate(cells), np.concatenate(numbers)) if cells else (none, none)
-
-    def _spatial_filter(self, item: Any, wkts: set[str]) -> _SpatialFilter | None:
-        if not isinstance(item, CompValue):
-            return None
-        if item.name == "Function" and str(item.iri).startswith(v.GEOF) and len(item.expr) == 2:
-            relation = str(item.iri).removeprefix(v.GEOF)
-            sides = _sides(item.expr[0], item.expr[1], wkts)
-            if relation not in RELATIONS or sides is None:
-                return None
-            wkt, other, first = sides
-            return _SpatialFilter(
-                wkt, other, lambda grid, g, most: self._spatial.related(grid, relation, first, g, most)
-            )
-        if item.name != "RelationalExpression":
-            return None
-        for call, bound, sign in ((item.expr, item.other, item.op), (item.other, item.expr, _FLIPPED.get(item.op, ""))):
-            metres = _distance_bound(call, bound)
-            if metres is None or sign not in ("<", "<="):
-                continue
-            sides = _sides(call.expr[0], call.expr[1], wkts)
-            if sides is not None:
-                return _SpatialFilter(sides[0], sides[1], self._near(metres, sign == "<="))
-        return None
-
-    def _near(self, metres: float, equal: bool) -> Callable[[Any, ox.Literal, int | None], NDArray[np.int64]]:
-        return lambda grid, geometry, most: self._spatial.near(grid, geometry, metres, equal, most)
 
     def _joined(self, cluster: Cluster, restriction: Restriction, relation: Relation) -> None:
         """Restrict a read to what solutions that it will be joined with allow."""
@@ -349,46 +320,18 @@ def _has_exists(item: Any) -> bool:
 
 def _value_comparison(item: Any) -> tuple[str, str, float] | None:
     """Return the variable, operator and constant of a comparison that a read can enforce."""
-    if not isinstance(item, CompValue) or item.name != "RelationalExpression" or item.op not in _FLIPPED:
+    if not isinstance(item, CompValue) or item.name != "RelationalExpression" or item.op not in FLIPPED:
         return None
-    for variable, constant, sign in ((item.expr, item.other, item.op), (item.other, item.expr, _FLIPPED[item.op])):
+    for variable, constant, sign in ((item.expr, item.other, item.op), (item.other, item.expr, FLIPPED[item.op])):
         if (
             is_variable(variable)
             and isinstance(constant, Literal)
-            and str(constant.datatype) in _NUMBERS
+            and str(constant.datatype) in NUMBERS
             and sign != "!="
         ):
             number = float(str(constant))
             return (variable_name(variable), sign, number) if np.isfinite(number) else None
     return None
-
-
-def _sides(a: Any, b: Any, wkts: set[str]) -> tuple[str, Any, bool] | None:
-    """Return the cell's variable, the other geometry and whether the cell is the first of two arguments."""
-    ours = [is_variable(term) and variable_name(term) in wkts for term in (a, b)]
-    if ours[0] and not ours[1] and (is_variable(b) or isinstance(b, Literal)):
-        return variable_name(a), b, True
-    if ours[1] and not ours[0] and (is_variable(a) or isinstance(a, Literal)):
-        return variable_name(b), a, False
-    return None
-
-
-def _distance_bound(call: Any, bound: Any) -> float | None:
-    """Return the bound of a comparison of a distance, in metres; None if it is no such comparison."""
-    if not (isinstance(call, CompValue) and call.name == "Function" and isinstance(bound, Literal)):
-        return None
-    if str(bound.datatype) not in _NUMBERS:
-        return None
-    if str(call.iri) == v.GEOF + "metricDistance" and len(call.expr) == 2:
-        return float(str(bound))
-    if str(call.iri) != v.GEOF + "distance" or len(call.expr) != 3 or not isinstance(call.expr[2], URIRef):
-        return None
-    try:
-        metres = unit_in_metres(ox.NamedNode(str(call.expr[2])))
-    except GeometryError:
-        return None
-    # A bound in kilometres is compared in kilometres elsewhere, so only the plain unit is exact here.
-    return float(str(bound)) if metres == 1.0 else None
 
 
 def connected(items: list[set[str]], links: list[set[str]]) -> list[list[int]]:

@@ -20,12 +20,10 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from deepcube.semantics import vocabulary as v
 from deepcube.semantics.algebra import Fresh, is_variable, parse
 from deepcube.semantics.errors import UnsupportedQueryError
-from deepcube.semantics.geometry import RELATIONS
+from deepcube.semantics.geometry import RELATION_WORDS, RELATIONS
 from deepcube.semantics.serialise import expression_text, pattern_text, select_text, term_text, triples_text
 
 Silent = Callable[[str], bool] | None
-RELATION_WORDS = frozenset(v.GEO + name for name in RELATIONS)
-"""Predicates that are rewritten."""
 
 
 def relation_words(text: str) -> bool:
@@ -63,21 +61,6 @@ def rewritten(text: str, base: str | None, silent: Callable[[str], bool] | None 
     if algebra.name == "ConstructQuery" and algebra.template:
         return f"CONSTRUCT {{ {triples_text(algebra.template)} }} WHERE {{ {pattern_text(changed.p)} }}"
     raise UnsupportedQueryError("Topological relations as predicates are not supported in this form of query.")
-
-
-def refuse_relations(algebra: Any) -> None:
-    """Refuse topological relations as predicates in a query that reads observations, where they are not computed.
-
-    Raises
-    ------
-    UnsupportedQueryError
-        If there is one; the message says how to write it.
-    """
-    if _has_relations(algebra, None):
-        raise UnsupportedQueryError(
-            "Topological relations as predicates (?a geo:sfWithin ?b) are not supported in a query over observations; "
-            "ask for the geometries (?a geo:hasGeometry/geo:asWKT ?w) and write FILTER(geof:sfWithin(?w, ?z))."
-        )
 
 
 def _is_computed(triple: Any, silent: Silent) -> bool:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from deepcube.semantics import vocabulary as v
 from deepcube.semantics.errors import GeometryError, UnboundedQueryError
-from deepcube.semantics.geometry import FAR_RELATIONS, RELATIONS, distances, parse_geometry
+from deepcube.semantics.geometry import FAR_RELATIONS, RELATIONS, SWAPPED, distance, distances, parse_geometry
 from deepcube.semantics.grids import GridAxes
 
 Cells = NDArray[np.int64]
+_PART = 100_000  # footprints that are made at once
 
 
 class SpatialIndex:
@@ -33,8 +34,16 @@ class SpatialIndex:
         self._size, self._held = size, 0
         self._masks: OrderedDict[tuple[Any, ...], Cells] = OrderedDict()
 
-    def related(self, grid: GridAxes, relation: str, cell_first: bool, literal: ox.Literal, most: int | None) -> Cells:
-        """Return the sorted cells whose centre stands in a topological relation to a geometry.
+    def related(
+        self,
+        grid: GridAxes,
+        relation: str,
+        cell_first: bool,
+        literal: ox.Literal,
+        most: int | None,
+        area: bool = False,
+    ) -> Cells:
+        """Return the sorted cells whose centre, or footprint, stands in a topological relation to a geometry.
 
         Parameters
         ----------
@@ -48,18 +57,29 @@ class SpatialIndex:
             The geometry; an invalid one has no cells.
         most : int or None
             Cells that may be tested.
+        area : bool
+            Whether the footprint is meant rather than the centre.
 
         Raises
         ------
         UnboundedQueryError
             If more cells would have to be tested.
         """
+        compute = _related_footprints if area else _related
         return self._remembered(
-            (grid, relation, cell_first, literal), lambda: _related(grid, relation, cell_first, literal, most)
+            (grid, relation, cell_first, literal, area), lambda: compute(grid, relation, cell_first, literal, most)
         )
 
-    def near(self, grid: GridAxes, literal: ox.Literal, metres: float, or_equal: bool, most: int | None) -> Cells:
-        """Return the sorted cells whose centre lies within a distance of a geometry.
+    def near(
+        self,
+        grid: GridAxes,
+        literal: ox.Literal,
+        metres: float,
+        or_equal: bool,
+        most: int | None,
+        area: bool = False,
+    ) -> Cells:
+        """Return the sorted cells whose centre, or footprint, lies within a distance of a geometry.
 
         Parameters
         ----------
@@ -73,14 +93,17 @@ class SpatialIndex:
             Whether cells at exactly the distance count.
         most : int or None
             Cells that may be tested.
+        area : bool
+            Whether the footprint is meant rather than the centre.
 
         Raises
         ------
         UnboundedQueryError
             If more cells would have to be tested.
         """
+        compute = _near_footprints if area else _near
         return self._remembered(
-            (grid, "distance", metres, or_equal, literal), lambda: _near(grid, literal, metres, or_equal, most)
+            (grid, "distance", metres, or_equal, literal, area), lambda: compute(grid, literal, metres, or_equal, most)
         )
 
     def _remembered(self, key: tuple[Any, ...], compute: Callable[[], Cells]) -> Cells:
@@ -133,6 +156,51 @@ def _near(grid: GridAxes, literal: ox.Literal, metres: float, or_equal: bool, mo
     _check(len(cells), most, "their distance")
     longitude, latitude = grid.centres(cells)
     found = distances(geometry, longitude, latitude)
+    return np.asarray(cells[found <= metres if or_equal else found < metres])
+
+
+def footprints(grid: GridAxes, cells: Cells) -> NDArray[np.object_]:
+    """Return the footprints of cells as polygons."""
+    rings = grid.corners(cells)
+    return np.asarray(shapely.polygons(np.concatenate([rings, rings[:, :1]], axis=1)))
+
+
+def _related_footprints(
+    grid: GridAxes, relation: str, cell_first: bool, literal: ox.Literal, most: int | None
+) -> Cells:
+    try:
+        geometry = parse_geometry(literal)
+    except GeometryError:
+        return np.array([], np.int64)
+    if relation in FAR_RELATIONS or geometry.is_empty:
+        _check(grid.cells, most, f"geof:{relation}")
+        cells = np.arange(grid.cells)
+    else:
+        cells = grid.cells_touching(*geometry.bounds)
+        _check(len(cells), most, f"geof:{relation}")
+    shapely.prepare(geometry)
+    if cell_first and relation in SWAPPED:  # so that the prepared geometry comes first
+        relation, cell_first = SWAPPED[relation], False
+    found = []
+    for begin in range(0, len(cells), _PART):
+        part = cells[begin : begin + _PART]
+        polygons = footprints(grid, part)
+        holds = RELATIONS[relation](polygons, geometry) if cell_first else RELATIONS[relation](geometry, polygons)
+        found.append(part[np.asarray(holds, dtype=bool)])
+    return np.concatenate(found) if found else cells
+
+
+def _near_footprints(grid: GridAxes, literal: ox.Literal, metres: float, or_equal: bool, most: int | None) -> Cells:
+    try:
+        geometry = parse_geometry(literal)
+    except GeometryError:
+        return np.array([], np.int64)
+    if geometry.is_empty:
+        return np.array([], np.int64)
+    cells = grid.cells_touching(*_widened(geometry.bounds, metres))
+    _check(len(cells), most, "their distance")
+    parts = (footprints(grid, cells[begin : begin + _PART]) for begin in range(0, len(cells), _PART))
+    found = np.array([distance(polygon, geometry) for polygons in parts for polygon in polygons], dtype=np.float64)
     return np.asarray(cells[found <= metres if or_equal else found < metres])
 
 

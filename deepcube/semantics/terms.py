@@ -164,25 +164,43 @@ class IriKind(Kind):
 
 @dataclass(frozen=True)
 class WktKind(Kind):
-    """``geo:wktLiteral`` points of the cell centres of a grid, by the number of the cell."""
+    """``geo:wktLiteral`` of the cells of a grid, by the number of the cell.
+
+    Attributes
+    ----------
+    grid : GridAxes
+        The grid.
+    area : bool
+        Whether they are the footprints, polygons, rather than the centres, points.
+    """
 
     grid: Any  # deepcube.semantics.grids.GridAxes, which is hashable by identity
+    area: bool = False
 
     def decode(self, values: Sequence[Any]) -> list[Term]:
-        """Return the point of each cell."""
-        longitude, latitude = self.grid.centres(np.asarray(values, dtype=np.int64))
+        """Return the point or polygon of each cell."""
+        cells = np.asarray(values, dtype=np.int64)
+        if self.area:
+            rings = self.grid.corners(cells).tolist()
+            texts = [", ".join(f"{x!r} {y!r}" for x, y in [*ring, ring[0]]) for ring in rings]
+            return [ox.Literal(f"POLYGON(({text}))", datatype=_WKT) for text in texts]
+        longitude, latitude = self.grid.centres(cells)
         pairs = zip(longitude.tolist(), latitude.tolist(), strict=True)
         return [ox.Literal(f"POINT({x!r} {y!r})", datatype=_WKT) for x, y in pairs]
 
     def encode(self, term: Term) -> int | None:
         """Return the cell whose literal is exactly this one; None for every other term."""
-        if not (isinstance(term, ox.Literal) and term.datatype == _WKT and term.value.startswith("POINT(")):
+        head = "POLYGON((" if self.area else "POINT("
+        if not (isinstance(term, ox.Literal) and term.datatype == _WKT and term.value.startswith(head)):
             return None
         try:
-            x, y = (float(part) for part in term.value[6:-1].split(" "))
+            points = np.array([pair.split(" ") for pair in term.value.strip("POLYGINT()").split(", ")], dtype=float)
         except ValueError:
             return None
-        for cell in self.grid.cells_within(x, y, x, y).tolist():
+        if points.shape[1:] != (2,):
+            return None
+        (west, south), (east, north) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        for cell in self.grid.cells_within(west, south, east, north).tolist():
             if self.decode([cell])[0] == term:
                 return int(cell)
         return None

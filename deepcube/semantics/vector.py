@@ -79,6 +79,11 @@ class VectorStore:
             next(iter(self.store.quads_for_pattern(None, ox.NamedNode(iri), None, ox.DefaultGraph())), None) is not None
         )
 
+    def is_silent(self, iri: str) -> bool:
+        """Return whether no members of a class are stated."""
+        found = self.store.quads_for_pattern(None, ox.NamedNode(v.A), ox.NamedNode(iri), ox.DefaultGraph())
+        return next(iter(found), None) is None
+
     def copied(self) -> VectorStore:
         """Return a copy in memory; a store that is in memory already is returned itself."""
         if self.path is None:

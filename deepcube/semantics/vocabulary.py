@@ -72,6 +72,7 @@ CELL = DCUBE + "Cell"
 AT_CELL = DCUBE + "cell"
 AT_TIME = DCUBE + "time"
 IN_GRID = DCUBE + "inGrid"
+HAS_FOOTPRINT = DCUBE + "hasFootprint"
 METRE = UOM + "metre"
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 

@@ -5,10 +5,12 @@ Reads with xarray only: it shares no code with the engine that it is the oracle 
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pyoxigraph as ox
+import shapely
 import xarray as xr
 
 SOSA = "http://www.w3.org/ns/sosa/"
@@ -39,6 +41,51 @@ dcube:Forest a dcube:Interpretation ; dcube:interprets var:land ; dcube:oneOf ( 
 """The mapping that the rules above are written a second time from."""
 
 
+RELATIONS = {
+    "sfWithin": shapely.within,
+    "sfContains": shapely.contains,
+    "sfIntersects": shapely.intersects,
+    "sfDisjoint": shapely.disjoint,
+    "sfOverlaps": shapely.overlaps,
+    "ehCoveredBy": lambda a, b: shapely.relate_pattern(a, b, "TFF*TFT**"),
+    "rcc8tppi": lambda a, b: shapely.relate_pattern(a, b, "TTTFTTFFT"),
+}
+"""Relations that :func:`relate` writes out."""
+
+
+def footprint(dataset: xr.Dataset, y: int, x: int) -> str:
+    """Return the polygon between edges midway to the next centres, from its least corner counter-clockwise."""
+
+    def edges(axis: list[float], i: int) -> list[float]:
+        middles = [(a + b) / 2 for a, b in itertools.pairwise(axis)]
+        middles = [axis[0] - (middles[0] - axis[0]), *middles, axis[-1] + (axis[-1] - middles[-1])]
+        return sorted(middles[i : i + 2])
+
+    south, north = edges(dataset["lat"].to_numpy().tolist(), y)
+    west, east = edges(dataset["lon"].to_numpy().tolist(), x)
+    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+    return f"POLYGON(({', '.join(f'{a!r} {b!r}' for a, b in ring)}))"
+
+
+def relate(store: ox.Store) -> None:
+    """Write out every relation between all things with a geometry: features by default ones, geometries by their own.
+
+    Features of the test's linked data have ``geo:hasGeometry`` alone and stand in no relation; those that shall have
+    ``geo:hasDefaultGeometry``.
+    """
+    shapes: dict[ox.NamedNode, list[object]] = {}
+    for quad in store.quads_for_pattern(None, ox.NamedNode(GEO + "asWKT"), None):
+        shape = shapely.from_wkt(quad.object.value)
+        shapes.setdefault(quad.subject, []).append(shape)
+        for held in store.quads_for_pattern(None, ox.NamedNode(GEO + "hasDefaultGeometry"), quad.subject):
+            shapes.setdefault(held.subject, []).append(shape)
+    owners = [owner for owner, held in shapes.items() for _ in held]
+    geometries = np.array([shape for held in shapes.values() for shape in held], dtype=object)
+    for name, relation in RELATIONS.items():
+        for i, j in zip(*np.nonzero(relation(geometries[:, None], geometries[None])), strict=True):
+            store.add(ox.Quad(owners[i], ox.NamedNode(GEO + name), owners[j]))
+
+
 def materialise(dataset: xr.Dataset, base: str = "https://w3id.org/deepcube/cube/tiny/main") -> list[ox.Quad]:
     """Return the triples of a dataset with dimensions time, lat and lon."""
     quads: list[ox.Quad] = []
@@ -64,6 +111,8 @@ def materialise(dataset: xr.Dataset, base: str = "https://w3id.org/deepcube/cube
             for word in ("hasGeometry", "hasDefaultGeometry"):
                 add(cell, GEO + word, f"{cell}/centre")
             add(f"{cell}/centre", GEO + "asWKT", f"POINT({json.dumps(lon)} {json.dumps(lat)})", GEO + "wktLiteral")
+            add(cell, DCUBE + "hasFootprint", f"{cell}/footprint")
+            add(f"{cell}/footprint", GEO + "asWKT", footprint(dataset, y, x), GEO + "wktLiteral")
             for name in dataset.data_vars:
                 data = dataset[name]
                 static = "time" not in data.dims

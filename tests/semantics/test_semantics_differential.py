@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from deepcube.semantics import CubeSource, SemanticCube, VectorStore
 from deepcube.semantics.functions import FUNCTIONS
 from deepcube.semantics.vocabulary import PREFIXES
-from tests.semantics.materialised import MAPPING, materialise
+from tests.semantics.materialised import MAPPING, materialise, relate
 
 _TIMES = np.array(["2020-06-30", "2020-07-01", "2020-07-16", "2020-08-01"], "M8[ns]")
 
@@ -57,15 +57,17 @@ def _features(seed: int) -> bytes:
         west, south = 20 + random.integers(0, 4) / 4, 36 + random.integers(0, 4) / 4
         east, north = west + random.integers(1, 4) / 4, south + random.integers(1, 5) / 4
         ring = f"{west} {south}, {east} {south}, {east} {north}, {west} {north}, {west} {south}"
+        shape = f"geo:hasDefaultGeometry ex:rg{i} ; geo:hasGeometry ex:rg{i}"
         lines.append(
-            f'ex:r{i} a ex:Region ; ex:name "r {i}" ; ex:level {random.integers(0, 4)} ; geo:hasGeometry ex:rg{i} . '
+            f'ex:r{i} a ex:Region ; ex:name "r {i}" ; ex:level {random.integers(0, 4)} ; {shape} . '
             f'ex:rg{i} geo:asWKT "POLYGON(({ring}))"^^geo:wktLiteral .'
         )
     for i in range(4):
         x, y = 20 + random.integers(0, 10) / 8, 36 + random.integers(0, 18) / 8
         inside = f"ex:in ex:r{random.integers(0, 3)} ;" if random.random() < 0.7 else ""
+        shape = f"geo:hasDefaultGeometry ex:hg{i} ; geo:hasGeometry ex:hg{i}"
         lines.append(
-            f"ex:h{i} a ex:Hospital ; {inside} ex:beds {random.integers(0, 9) / 8} ; geo:hasGeometry ex:hg{i} . "
+            f"ex:h{i} a ex:Hospital ; {inside} ex:beds {random.integers(0, 9) / 8} ; {shape} . "
             f'ex:hg{i} geo:asWKT "POINT({x} {y})"^^geo:wktLiteral .'
         )
     return "\n".join(lines).encode()
@@ -84,11 +86,13 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[SemanticCube,
         oracle.extend(materialise(dataset))
         cube = SemanticCube([CubeSource(folder / "tiny.zarr")], vector)
         oracle.extend(quad for source in cube.cubes for quad in source.description())
+        relate(oracle)
         pairs.append((cube, oracle))
     return pairs
 
 
 CELL = "?c geo:hasGeometry/geo:asWKT ?w ."
+AREA = "?c dcube:hasFootprint/geo:asWKT ?w ."
 TINY = "https://w3id.org/deepcube/cube/tiny/main"
 OF = "sosa:hasFeatureOfInterest ?c"
 AT = f"{OF} ; sosa:resultTime ?t ; sosa:hasSimpleResult"
@@ -123,6 +127,25 @@ _places = st.sampled_from(
         f"{CELL} {HOSPITAL} FILTER(geof:distance(?w, ?hw, uom:metre) < 40000)",
         f"{CELL} {HOSPITAL} FILTER(geof:distance(?w, ?hw, uom:metre) >= 90000)",
         f"{CELL} {HOSPITAL} FILTER(30000 >= geof:distance(?hw, ?w, uom:metre)) FILTER(?b > ?v)",
+        "?r a ex:Region . ?c geo:sfWithin ?r .",
+        "?r a ex:Region ; ex:name ?name ; geo:sfContains ?c .",
+        "?c geo:sfWithin ex:r0 .",
+        "?c ^geo:sfContains ex:r1 ; geo:sfDisjoint ex:r2 .",
+        "?c geo:hasGeometry ?g . ?g geo:sfIntersects ?r . ?r a ex:Region ; ex:level ?level .",
+        "?c dcube:hasFootprint ?g . ?g geo:sfOverlaps ?r . ?r a ex:Region .",
+        "?c dcube:hasFootprint ?g . ?r a ex:Region ; geo:rcc8tppi|geo:sfContains ?g .",
+        "?c dcube:hasFootprint/geo:sfContains ?h . ?h a ex:Hospital ; ex:beds ?b .",
+        "?c dcube:hasFootprint ?g . ?g geo:ehCoveredBy ex:rg1 .",
+        "?h a ex:Hospital ; geo:sfWithin ?r . ?r a ex:Region . ?c geo:sfWithin ?r .",
+        "?r a ex:Region FILTER NOT EXISTS { ?c geo:sfWithin ?r }",
+        "VALUES ?r { ex:r0 ex:rg1 ex:none } OPTIONAL { ?c geo:sfWithin ?r . ?r ex:name ?name }",
+        f"{AREA} {REGION} FILTER(geof:sfIntersects(?w, ?rw))",
+        f"{AREA} {REGION} FILTER(geof:sfWithin(?w, ?rw) || geof:sfDisjoint(?rw, ?w))",
+        f"{AREA} {REGION} FILTER(geof:sfTouches(?rw, ?w))",
+        f"{AREA} {HOSPITAL} FILTER(geof:sfContains(?w, ?hw))",
+        f"{AREA} {HOSPITAL} FILTER(geof:distance(?w, ?hw, uom:metre) < 20000)",
+        f"{AREA} FILTER(geof:distance(?w, 'LINESTRING(20 36, 21 38)'^^geo:wktLiteral, uom:metre) <= 9000)",
+        f"{AREA} BIND(geof:metricArea(?w) AS ?area) FILTER(?area > 1.2e9)",
         f"{CELL} {REGION} {HOSPITAL} ?h ex:in ?r FILTER(geof:sfWithin(?w, ?rw) && geof:sfWithin(?hw, ?rw))",
     ]
 )
@@ -212,7 +235,7 @@ def check(cube: SemanticCube, oracle: ox.Store, text: str) -> None:
         assert _solutions(answer.rows, answer.variables) == _solutions(expected), text
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 2),
     core=_cores,
