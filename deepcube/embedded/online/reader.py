@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,11 @@ class Plan:
     text: str
     columns: tuple[tuple[str, str], ...]
     by_key: bool
+
+    @cached_property
+    def declared(self) -> tuple[str, ...]:
+        """Declared type of each column."""
+        return tuple(declared for _, declared in self.columns)
 
 
 class Reader:

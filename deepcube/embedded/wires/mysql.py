@@ -15,6 +15,7 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 from deepcube.embedded.online import access
@@ -24,6 +25,7 @@ from deepcube.embedded.online.statements import parse
 from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.wires import mysql_protocol as mysql
+from deepcube.embedded.wires.mysql_rows import pack
 
 PORT = 3306  # fixed by the client
 MAX_CONNECTIONS = 512
@@ -287,8 +289,10 @@ class _Connection(asyncio.Protocol):
             except sqlite3.Error as error:
                 raise QueryError(str(error)) from None
             if len(rows) < _MAX_ROWS_AT_ONCE:
-                head = _head(plan, rows, self._schema)
-                self._send(sequence, [*head, *map(mysql.row, rows), mysql.result_end()])
+                head, sequence = _head(plan, rows, self._schema, sequence)
+                content, sequence = pack(sequence, rows, plan.declared)
+                end, _ = mysql.packets(sequence, [mysql.result_end()])
+                self._transport.write(head + content + end)
                 return
         self._transport.pause_reading()
         work = self._stream(sequence, plan.text, statement.parameters)
@@ -301,15 +305,15 @@ class _Connection(asyncio.Protocol):
         reader = readers.take()
         try:
             plan, cursor = await loop.run_in_executor(self._wire.threads, _run, reader, text, parameters)
-            head: list[bytes] | None = None
+            head = b""
             while True:
                 rows = await loop.run_in_executor(self._wire.threads, cursor.fetchmany, _CHUNK_ROWS)
-                if head is None:
-                    head = _head(plan, rows, self._schema)
-                    sequence = self._send(sequence, head)
+                if not head:
+                    head, sequence = _head(plan, rows, self._schema, sequence)
+                    self._transport.write(head)
                 if not rows:
                     break
-                content, sequence = await loop.run_in_executor(self._wire.threads, _pack, sequence, rows)
+                content, sequence = await loop.run_in_executor(self._wire.threads, pack, sequence, rows, plan.declared)
                 self._transport.write(content)
                 await self._writable.wait()
             self._send(sequence, [mysql.result_end()])
@@ -333,18 +337,22 @@ def _run(reader: Reader, text: str, parameters: list[Any]) -> tuple[Plan, sqlite
     return plan, reader.rows(plan, parameters)
 
 
-def _pack(sequence: int, rows: list[tuple[Any, ...]]) -> tuple[bytes, int]:
-    return mysql.packets(sequence, map(mysql.row, rows))
-
-
-def _head(plan: Plan, rows: list[tuple[Any, ...]], schema: bytes) -> list[bytes]:
+def _head(plan: Plan, rows: list[tuple[Any, ...]], schema: bytes, sequence: int) -> tuple[bytes, int]:
     """Describe the columns of a result; the type of an expression is that of its first value that is not null."""
-    columns = []
-    for i, (name, declared) in enumerate(plan.columns):
-        if not declared:
-            declared = mysql.type_of_value(next((row[i] for row in rows if row[i] is not None), None))
-        columns.append(mysql.column(name, declared, schema))
-    return mysql.result_head(columns)
+    columns = plan.columns
+    if not all(plan.declared):
+        columns = tuple(
+            (name, declared or mysql.type_of_value(next((row[i] for row in rows if row[i] is not None), None)))
+            for i, (name, declared) in enumerate(columns)
+        )
+    return _described(columns, schema, sequence)
+
+
+@lru_cache(512)
+def _described(columns: tuple[tuple[str, str], ...], schema: bytes, sequence: int) -> tuple[bytes, int]:
+    return mysql.packets(
+        sequence, mysql.result_head([mysql.column(name, declared, schema) for name, declared in columns])
+    )
 
 
 def _query_error(error: Exception) -> bytes:
