@@ -11,7 +11,7 @@ from deepcube.explain.activations import activation_clusters, activation_map, em
 from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.attribution import as_dict, build_attributions, top_features
 from deepcube.explain.card import CARD_HTML, CARD_JSON, CARD_MARKDOWN, CardTable, ModelCard
-from deepcube.explain.counterfactuals import counterfactual
+from deepcube.explain.counterfactuals import counterfactual, prototype_counterfactual
 from deepcube.explain.effects import ale, partial_dependence, permutation_importance
 from deepcube.explain.errors import CardError, ExplainError, InputError, MethodError, OptionsError, OutputError
 from deepcube.explain.examples import prototypes, similar, similar_in_feature_group
@@ -72,6 +72,7 @@ __all__ = [
     "mean_attributions",
     "partial_dependence",
     "permutation_importance",
+    "prototype_counterfactual",
     "prototypes",
     "quality_table",
     "randomised",

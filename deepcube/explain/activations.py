@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from deepcube.explain.captum_methods import activation_maps as torch_maps
 from deepcube.explain.errors import InputError, MethodError
 from deepcube.explain.inputs import as_inputs
 from deepcube.explain.models import Array, ModelAdapter, adapt, output_names
@@ -27,12 +28,14 @@ def activation_map(
 
     Parameters
     ----------
-    model : keras.Model or TracedModel
-        A functional or sequential Keras network on TensorFlow, channels last.
+    model : keras.Model, TracedModel or torch.nn.Module
+        A functional or sequential Keras network on TensorFlow, channels last; or a torch module, channels first, by
+        captum.
     inputs : as for :func:`deepcube.explain.explain`, with the two dimensions ``dims``
         Images, or cubes of them.
     layer : str, optional
-        Name of the layer; by default the last one whose output is a map (rows, y, x, channels) with more than one cell.
+        Name of the layer; by default the last one whose output is a map (rows, y, x, channels) with more than one cell,
+        of torch the last convolution.
     dims : tuple of str
         The two dimensions of the maps.
     outputs : sequence of str, optional
@@ -53,7 +56,7 @@ def activation_map(
     Raises
     ------
     MethodError
-        If the model is none of Keras, or has no such layer.
+        If the model is neither of Keras nor of torch, or has no such layer.
     InputError
         If the inputs lack the dimensions.
     """
@@ -61,7 +64,31 @@ def activation_map(
     missing = [dim for dim in dims if dim not in array.dims]
     if missing:
         raise InputError(f"Found inputs of dims {array.dims}; expected {' and '.join(dims)} for a map.")
-    network = _network(adapter)
+    size = (array.sizes[dims[0]], array.sizes[dims[1]])
+    values = adapter.predict(array.values)
+    if adapter.kind == "torch":
+        maps, made_of = torch_maps(adapter.original, array.values, layer, values.shape[1], size)
+    else:
+        maps, made_of = _keras_maps(_network(adapter), array.values, layer, size)
+    first = array.dims[0]
+    coords = {dim: array.indexes[dim] for dim in (first, *dims) if dim in array.indexes}
+    names = output_names(adapter.original, maps.shape[1], outputs)
+    return xr.Dataset(
+        {
+            "activation_map": (
+                (first, "output", *dims),
+                maps,
+                {"units": "1", "long_name": f"support of the output by activations of layer {made_of}"},
+            ),
+            "prediction": ((first, "output"), values, {"units": output_units}),
+        },
+        coords={**coords, "output": names},
+        attrs={"method": "grad_cam", "layer": made_of},
+    )
+
+
+def _keras_maps(network: Any, x: Array, layer: str | None, size: tuple[int, int]) -> tuple[Array, str]:
+    """Return the maps (rows, outputs, *size) of a layer, and its name."""
     part = _layer(network, layer)
     if len(part.output.shape) != _SPATIAL:
         raise MethodError(
@@ -72,34 +99,19 @@ def activation_map(
     import tensorflow as tf
 
     both = keras.Model(network.inputs, [part.output, network.outputs[0]])
-    x = tf.convert_to_tensor(np.ascontiguousarray(array.values, np.float32))
+    point = tf.convert_to_tensor(np.ascontiguousarray(x, np.float32))
     with tf.GradientTape(persistent=True) as tape:
-        activations, values = both(x, training=False)
+        activations, values = both(point, training=False)
         tape.watch(activations)
-        values = tf.reshape(values, (len(array), -1))
+        values = tf.reshape(values, (len(x), -1))
         columns = [tf.reduce_sum(values[:, k]) for k in range(values.shape[1])]
     maps = []
     for column in columns:
         gradient = tape.gradient(column, activations, unconnected_gradients="zero")
         weights = tf.reduce_mean(gradient, axis=(1, 2), keepdims=True)
         maps.append(tf.nn.relu(tf.reduce_sum(weights * activations, axis=-1)))
-    size = [array.sizes[dim] for dim in dims]
     resampled = tf.image.resize(tf.stack(maps, axis=-1), size, method="bilinear")
-    first = array.dims[0]
-    coords = {dim: array.indexes[dim] for dim in (first, *dims) if dim in array.indexes}
-    names = output_names(adapter.original, len(maps), outputs)
-    return xr.Dataset(
-        {
-            "activation_map": (
-                (first, "output", *dims),
-                np.moveaxis(np.asarray(resampled), -1, 1),
-                {"units": "1", "long_name": f"support of the output by activations of layer {part.name}"},
-            ),
-            "prediction": ((first, "output"), np.asarray(values, np.float64), {"units": output_units}),
-        },
-        coords={**coords, "output": names},
-        attrs={"method": "grad_cam", "layer": part.name},
-    )
+    return np.moveaxis(np.asarray(resampled), -1, 1), part.name
 
 
 def embed(model: Any, inputs: Any, *, layer: str | None = None) -> xr.DataArray:

@@ -41,6 +41,7 @@ def load_alibi() -> types.ModuleType:
     _correct_quantiles()
     _correct_json()
     _correct_plots()
+    _correct_sessions()
     _correct_shap()
     return alibi
 
@@ -120,6 +121,15 @@ def _correct_plots() -> None:
 
     if not hasattr(cbook.GrouperView, "join"):
         setattr(cbook.GrouperView, "join", lambda self, *axes: self._grouper.join(*axes))  # noqa: B010  not in its type
+
+
+def _correct_sessions() -> None:
+    """Keras 3 has no sessions; alibi's prototype counterfactuals ask it for one to tell whether a model uses it."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return
+    v1 = importlib.import_module("tensorflow").compat.v1
+    if not hasattr(v1.keras.backend, "get_session"):
+        v1.keras.backend.get_session = v1.get_default_session
 
 
 def _correct_shap() -> None:

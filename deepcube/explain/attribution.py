@@ -60,18 +60,17 @@ def build_attributions(
     error = total - (predictions.astype(np.float64) - base_values.astype(np.float64))
     units = {"units": output_units}
     per_output = (instance, "output")
-    data = xr.Dataset(
-        {
-            "attribution": ((instance, "output", *rest), attributions, {**units, "long_name": "attribution"}),
-            "input": inputs.reset_coords(drop=True),
-            "prediction": (per_output, predictions, {**units, "long_name": "model output"}),
-            "base_value": (per_output, base_values, {**units, "long_name": "model output at the baseline"}),
-            "completeness_error": (per_output, error, {**units, "long_name": "completeness error"}),
-        },
-        coords=coords,
-    )
+    # Bare variables: arrays with coordinates would each be aligned with all others.
+    variables = {
+        "attribution": ((instance, "output", *rest), attributions, {**units, "long_name": "attribution"}),
+        "input": inputs.variable,
+        "prediction": (per_output, predictions, {**units, "long_name": "model output"}),
+        "base_value": (per_output, base_values, {**units, "long_name": "model output at the baseline"}),
+        "completeness_error": (per_output, error, {**units, "long_name": "completeness error"}),
+    }
     if baseline is not None:
-        data["baseline"] = baseline.reset_coords(drop=True)
+        variables["baseline"] = baseline.variable
+    data = xr.Dataset(variables, coords=coords)
     data.attrs.update(method=method, baseline=baseline_meaning)
     return data
 

@@ -1,14 +1,19 @@
 """Counterfactuals: the nearest input that would have been predicted otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.errors import InputError
 from deepcube.explain.inputs import as_inputs, fit_background
 from deepcube.explain.models import Array, ModelAdapter, adapt, output_names
+
+ITERATIONS = 50
+"""Steps of each optimisation of a prototype counterfactual."""
 
 
 def counterfactual(
@@ -87,6 +92,135 @@ def counterfactual(
         valid = [option for option in options if option is not None]
         if valid:
             result[i] = min(valid, key=lambda one: ((one != row).sum(), (np.abs(one - row) / scale).sum()))
+    return _labelled("counterfactual", str(wanted), adapter, array, result, scale, at_x, outputs, output_units)
+
+
+def prototype_counterfactual(
+    model: Any,
+    inputs: Any,
+    *,
+    background: Any,
+    limit: float | None = None,
+    output: int = 0,
+    iterations: int = ITERATIONS,
+    outputs: Sequence[str] | None = None,
+    output_units: str = "1",
+    seed: int = 0,
+) -> xr.Dataset:
+    """Find for each input a near one of another class, drawn towards what is typical of that class, by alibi.
+
+    The values found need not have been observed, unlike those of :func:`counterfactual`, but lie within the range of
+    the background; every element may change a little. It optimises by numerical gradients, so it takes seconds for
+    each instance.
+
+    Parameters
+    ----------
+    model : object
+        Any model that :func:`deepcube.explain.adapt` takes.
+    inputs : xarray.DataArray, DataFrame or array, dims (instance, feature)
+        What is to be predicted otherwise.
+    background : as inputs
+        A sample of what occurs, with all classes; the nearest neighbours in it are the prototypes.
+    limit : float, optional
+        For a regression: what divides ``output`` into two classes; the median over the background by default. Several
+        outputs are taken for scores of classes unless it is given.
+    output : int
+        Which output of a regression.
+    iterations : int
+        Steps of each optimisation.
+    outputs : sequence of str, optional
+        Names of the outputs.
+    output_units : str
+        Unit of the outputs.
+    seed : int
+        Not used: nothing is sampled.
+
+    Returns
+    -------
+    xarray.Dataset
+        As of :func:`counterfactual`. Van Looveren and Klaise, 2021, Interpretable Counterfactual Explanations Guided by
+        Prototypes, ECML PKDD, algorithm 2 with k-d trees.
+
+    Raises
+    ------
+    InputError
+        If the inputs are not a table, or the background is all of one class.
+    """
+    array, adapter = as_inputs(inputs), adapt(model)
+    if array.ndim != 2:
+        raise InputError(f"Found inputs of dims {array.dims}; prototype counterfactuals are of a table.")
+    x, b = (part.values.astype(np.float64) for part in (array, fit_background(array, background)))
+    at_sample, at_x = adapter.predict(b), adapter.predict(x)
+    regression = limit is not None or at_sample.shape[1] == 1
+    middle = float(np.median(at_sample[:, output])) if limit is None else limit
+    width = float(at_sample[:, output].std()) / 4 or 1.0
+
+    def scores(values: Array) -> Array:
+        """Return scores of classes; of a regression, how far it is above the limit as a smooth share."""
+        if not regression:
+            return values
+        above = 1 / (1 + np.exp(np.clip((middle - values[:, output]) / width, -50, 50)))
+        return np.stack([1 - above, above], axis=1)
+
+    if len(np.unique(scores(at_sample).argmax(axis=1))) < 2:
+        raise InputError("Found a background whose predictions are all of one class; expected an example of another.")
+    result = _by_prototypes(lambda rows: scores(adapter.predict(rows)), x, b, iterations)
+    reached = np.isfinite(result).all(axis=1)
+    if reached.any():  # alibi reports what it found; only what the model confirms counts
+        same = scores(adapter.predict(np.nan_to_num(result))).argmax(axis=1) == scores(at_x).argmax(axis=1)
+        result = np.where(same[:, None], np.nan, result)
+    target = f"the other side of {middle:g}" if regression else "another class"
+    scale = np.where(b.std(axis=0) > 0, b.std(axis=0), 1.0)
+    return _labelled("prototype_counterfactual", target, adapter, array, result, scale, at_x, outputs, output_units)
+
+
+def _by_prototypes(classify: Callable[[Array], Array], x: Array, background: Array, iterations: int) -> Array:
+    """Return alibi's counterfactual of every row, NaN where it found none.
+
+    alibi builds a graph of TensorFlow 1. It gets one of its own; the model predicts in another thread, which knows
+    nothing of that graph.
+    """
+    load_alibi()
+    import tensorflow as tf
+    from alibi.explainers import CounterfactualProto
+
+    result = np.full(x.shape, np.nan)
+    with (
+        ThreadPoolExecutor(1) as thread,
+        tf.Graph().as_default(),
+        tf.compat.v1.Session() as session,
+    ):
+        explainer = CounterfactualProto(
+            lambda rows: thread.submit(classify, np.asarray(rows, np.float64)).result(),
+            shape=(1, x.shape[1]),
+            use_kdtree=True,
+            theta=10.0,
+            feature_range=(background.min(axis=0)[None], background.max(axis=0)[None]),
+            max_iterations=iterations,
+            c_steps=3,
+            sess=session,
+        )
+        explainer.fit(background)
+        for i, row in enumerate(x):
+            found = explainer.explain(row[None].astype(np.float32)).cf
+            if found is not None:
+                result[i] = np.ravel(found["X"])
+    return result
+
+
+def _labelled(
+    method: str,
+    target: str,
+    adapter: ModelAdapter,
+    array: xr.DataArray,
+    result: Array,
+    scale: Array,
+    at_x: Array,
+    outputs: Sequence[str] | None,
+    output_units: str,
+) -> xr.Dataset:
+    """Put counterfactuals, rows of ``result`` that are NaN where there is none, beside what they depart from."""
+    x, shape = array.values.reshape(len(array), -1).astype(np.float64), array.shape[1:]
     found = np.isfinite(result).all(axis=1)
     then = np.full(at_x.shape, np.nan)
     if found.any():
@@ -105,7 +239,7 @@ def counterfactual(
             "counterfactual_prediction": ((first, "output"), then, units),
         },
         coords={**array.coords, "output": output_names(adapter.original, at_x.shape[1], outputs)},
-        attrs={"method": "counterfactual", "target": str(wanted)},
+        attrs={"method": method, "target": target},
     )
 
 

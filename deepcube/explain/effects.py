@@ -79,7 +79,8 @@ def permutation_importance(
         raise InputError(f"Found {len(known)} true values for {len(array)} instances; expected as many, at least 2.")
     names, numbers = _groups(array, groups)
     shape = array.shape[1:]
-    flat = np.ascontiguousarray(array.values.reshape(len(array), -1), np.float64)
+    columns = [np.flatnonzero(numbers == group) for group in range(len(names))]
+    flat = np.ascontiguousarray(array.values.reshape(len(array), -1))
     score = loss or _rmse
     load_alibi()
     from alibi.explainers import PermutationImportance
@@ -88,9 +89,9 @@ def permutation_importance(
 
     def predict(indices: Array) -> Array:
         mixed = flat.copy()
-        for group in range(len(names)):
-            members = numbers == group
-            mixed[:, members] = flat[indices[:, group].astype(int)][:, members]
+        for group in np.flatnonzero((indices != rows).any(axis=0)):  # alibi shuffles one at a time
+            members = columns[group]
+            mixed[:, members] = flat[indices[:, group].astype(int)[:, None], members]
         return adapter.predict(mixed.reshape(len(mixed), *shape))
 
     def alibi_loss(y_true: Array, y_pred: Array, sample_weight: Any = None) -> float:
@@ -284,4 +285,6 @@ def _groups(array: xr.DataArray, groups: xr.DataArray | None) -> tuple[list[str]
 
 
 def _rmse(truth: Array, prediction: Array) -> float:
-    return float(np.sqrt(np.nanmean((truth - prediction) ** 2)))
+    square = (truth - prediction) ** 2
+    mean = square.mean()
+    return float(np.sqrt(np.nanmean(square) if np.isnan(mean) else mean))

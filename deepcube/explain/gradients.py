@@ -46,7 +46,7 @@ def path_integral(model: ModelAdapter, inputs: Array, baseline: Array, outputs: 
     -------
     numpy.ndarray of float64, shape (n, outputs, ...)
         Integrated Gradients (Sundararajan, Taly and Yan, 2017, Axiomatic Attribution for Deep Networks, ICML,
-        equation 1), for the frameworks that alibi does not integrate.
+        equation 1), for torch where captum is not installed.
     """
     points, weights = np.polynomial.legendre.leggauss(steps)
     distance = (inputs - baseline).astype(np.float64)

@@ -47,9 +47,8 @@ def as_inputs(inputs: Any, *, order: Sequence[str] | None = None) -> xr.DataArra
     else:
         values = np.asarray(inputs)
         dims = ("instance", "feature") if values.ndim == 2 else tuple(f"dim_{i}" for i in range(values.ndim))
-        array = xr.DataArray(values, dims=dims)
-        if values.ndim == 2:
-            array = array.assign_coords(feature=[f"feature_{i}" for i in range(values.shape[1])])
+        names = {"feature": [f"feature_{i}" for i in range(values.shape[1])]} if values.ndim == 2 else None
+        array = xr.DataArray(values, dims=dims, coords=names)
     if array.ndim < 2 or 0 in array.shape:
         raise InputError(f"Found inputs of shape {array.shape}; expected (instances, features...), none of them 0.")
     require_finite(array, "inputs")

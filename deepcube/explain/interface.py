@@ -19,7 +19,15 @@ from deepcube.explain.shapley import as_background
 BACKGROUND = 100
 """Instances of a background sample that SHAP uses at most."""
 
-OTHER_METHODS = ("grad_cam", "permutation_importance", "ale", "partial_dependence", "anchors", "counterfactual")
+OTHER_METHODS = (
+    "grad_cam",
+    "permutation_importance",
+    "ale",
+    "partial_dependence",
+    "anchors",
+    "counterfactual",
+    "prototype_counterfactual",
+)
 """Methods that explain otherwise than by adding up to the prediction."""
 
 
@@ -54,7 +62,8 @@ def explain(
         One of :data:`METHODS`, for attributions, or of :data:`OTHER_METHODS`, which have options of their own: see
         :func:`~deepcube.explain.activation_map`, :func:`~deepcube.explain.permutation_importance`,
         :func:`~deepcube.explain.ale`, :func:`~deepcube.explain.partial_dependence`,
-        :func:`~deepcube.explain.anchors` and :func:`~deepcube.explain.counterfactual`.
+        :func:`~deepcube.explain.anchors`, :func:`~deepcube.explain.counterfactual` and
+        :func:`~deepcube.explain.prototype_counterfactual`.
     background : as inputs, optional
         A sample of what is usual, preferably of training data. SHAP averages over at most :data:`BACKGROUND` of it;
         other methods compare with its mean.
@@ -199,8 +208,9 @@ def _other(adapter: Any, array: xr.DataArray, method: str, background: Any, name
         "partial_dependence": effects.partial_dependence,
         "anchors": rules.anchors,
         "counterfactual": counterfactuals.counterfactual,
+        "prototype_counterfactual": counterfactuals.prototype_counterfactual,
     }
-    if method in ("anchors", "counterfactual"):
+    if method in ("anchors", "counterfactual", "prototype_counterfactual"):
         if background is None:
             raise InputError(f"Found no background; {method} needs a sample of what is usual.")
         options = {**options, "background": fit_background(array, background)}

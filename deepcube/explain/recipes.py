@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from deepcube.explain.captum_methods import captum_integrated_gradients, deep_lift, has_captum, require_captum
 from deepcube.explain.errors import InputError, MethodError
 from deepcube.explain.gradients import gradient_times_input, path_integral
 from deepcube.explain.integrated_gradients import STEPS, alibi_integrated_gradients
@@ -46,6 +47,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         for method in (
             Method("integrated_gradients", "Integrated Gradients", ("keras", "torch"), STEPS, 4, "steps"),
             Method("gradient_x_input", "gradient x input", ("keras", "torch"), 0, 0, ""),
+            Method("deep_lift", "DeepLIFT", ("torch",), 0, 0, ""),
             Method(
                 "kernel_shap", "kernel SHAP", ("keras", "torch", "sklearn", "function"), COALITIONS, 64, "coalitions"
             ),
@@ -99,6 +101,8 @@ class Recipe:
                 f"Found method {self.method!r} for a model of kind {model.kind}; it explains {', '.join(kinds)}. "
                 f"For this model use {' or '.join(fitting)}."
             )
+        if self.method == "deep_lift":
+            require_captum(self.method)
         if self.samples is not None and self.samples < 1:
             raise InputError(f"Found samples={self.samples}; expected at least 1.")
 
@@ -141,11 +145,14 @@ class Recipe:
         base = model.predict(x0)
         if self.method == "gradient_x_input":
             return gradient_times_input(model, x, x0, outputs), base
+        if self.method == "deep_lift":
+            return deep_lift(model, x, x0, outputs), base
         steps = self.samples or METHODS[self.method].samples
         if model.kind == "keras":
             point, start = (np.ascontiguousarray(part, np.float32) for part in (x, x0))
             return alibi_integrated_gradients(model.original, point, start, outputs, steps), base
-        return path_integral(model, x, x0, outputs, steps), base
+        integrate = captum_integrated_gradients if has_captum() else path_integral
+        return integrate(model, x, x0, outputs, steps), base
 
 
 def second_method(first: str, model: ModelAdapter, elements: int) -> str | None:

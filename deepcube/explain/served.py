@@ -31,6 +31,7 @@ LONGEST = 60.0
 
 _CHEAP = ("completeness_error", "complexity", "sparseness")
 _FIXED = (*_CHEAP, "randomisation", "agreement")  # scores that cannot be had for less work
+_ASKED_FOR = ("tree_shap", "deep_lift")  # fit only some models of their kind
 _RESERVE = 0.85
 _KEYS = ("method", "scores", "budget_seconds", "samples")
 
@@ -133,7 +134,7 @@ class ServedExplainer:
     baseline_meaning : str
         What the baselines stand for.
     methods : sequence of str, optional
-        Methods to offer, the default first; by default all that fit the model.
+        Methods to offer, the default first; by default all that fit every model of its kind.
 
     Raises
     ------
@@ -152,7 +153,7 @@ class ServedExplainer:
     ) -> None:
         self._model = adapt(model)
         fitting = [name for name, method in METHODS.items() if self._model.kind in method.kinds]
-        self.methods = tuple(methods or (name for name in fitting if name != "tree_shap"))
+        self.methods = tuple(methods or (name for name in fitting if name not in _ASKED_FOR))
         for name in self.methods:
             Recipe(name).check(self._model)
         self._named: dict[str, Any] = {

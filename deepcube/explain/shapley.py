@@ -141,8 +141,7 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
     """
     if inputs.ndim != 2:
         raise InputError(f"Found inputs of shape {inputs.shape}; tree_shap expects a table (instances, features).")
-    load_alibi()
-    from alibi.explainers import TreeShap
+    import shap
 
     classifier = hasattr(model, "predict_proba")
     margin = classifier and "Boosting" in type(model).__name__
@@ -151,11 +150,9 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
             f"Found a {type(model).__name__} and no background: its trees add up to a margin, not to a probability. "
             "Give a background sample, or use kernel_shap."
         )
-    options = {"model_output": "probability"} if margin else {"model_output": "raw"}
+    sample = None if background is None else background.astype(np.float64)
     try:
-        explainer = TreeShap(model, task="regression", **options)
-        explainer.fit(None if background is None else background.astype(np.float64))
-        found = explainer.explain(inputs.astype(np.float64))
+        explainer = shap.TreeExplainer(model, sample, model_output="probability" if margin else "raw")
     except Exception as error:
         if "not yet supported" in str(error) or type(error).__name__ == "InvalidModelError":
             raise MethodError(
@@ -163,8 +160,10 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
                 "expected an ensemble of trees. Use kernel_shap."
             ) from error
         raise
-    values = np.stack([np.asarray(v, np.float64) for v in found.shap_values], axis=1)
-    base = np.atleast_1d(np.asarray(found.expected_value, np.float64)).reshape(-1)
+    # One output: (n, features); several: (n, features, outputs). Completeness is measured with every explanation.
+    found = np.asarray(explainer.shap_values(inputs.astype(np.float64), check_additivity=False))
+    values = found[:, None] if found.ndim == 2 else np.moveaxis(found, -1, 1)
+    base = np.atleast_1d(np.asarray(explainer.expected_value, np.float64)).reshape(-1)
     if classifier and values.shape[1] == 1:  # of two classes only the second is given; the first mirrors it
         values, base = np.concatenate([-values, values], axis=1), np.array([1 - base[0], base[0]])
     return values, np.tile(base, (len(inputs), 1))

@@ -75,3 +75,17 @@ def test_shap_itself_is_left_as_it_is(explainers):
 
     forest = RandomForestClassifier(n_estimators=2, max_depth=2, random_state=0).fit(X, CLASSES)
     assert np.shape(shap.TreeExplainer(forest).shap_values(X[:5])) == (5, 4, 3)
+
+
+@pytest.mark.slow
+def test_counterfactuals_by_reinforcement_learning_run_on_this_keras(explainers):
+    import keras
+
+    encoder, decoder = (keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)]) for _ in range(2))
+    forest = RandomForestClassifier(n_estimators=5, max_depth=3, random_state=0).fit(X, X[:, 0] > 0)
+    explainer = explainers.CounterfactualRL(
+        forest.predict_proba, encoder, decoder, 0.5, 0.5, latent_dim=4, train_steps=10, batch_size=32,
+        backend="tensorflow",
+    )  # fmt: skip
+    explainer.fit(X.astype("float32"))
+    assert explainer.explain(X[:1].astype("float32"), Y_t=np.array([1])).data["cf"]["X"].shape == (1, 4)

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.ensemble import (
     GradientBoostingClassifier,
     HistGradientBoostingRegressor,
@@ -111,6 +113,19 @@ def test_tree_shap_of_a_forest_is_additive_in_every_class(background, classes):
     assert np.allclose(result["prediction"], forest.predict_proba(X[:5]))
     assert np.abs(result["completeness_error"]).max() < 1e-6
     assert np.abs(result["attribution"]).max() > 0.05
+
+
+@pytest.mark.parametrize("kind", [RandomForestClassifier, RandomForestRegressor])
+@settings(max_examples=15, deadline=None)
+@given(trees=st.integers(1, 6), depth=st.integers(1, 6), classes=st.integers(2, 4), seed=st.integers(0, 99))
+def test_a_forest_predicts_by_its_trees_what_it_predicts_as_a_whole(kind, trees, depth, classes, seed):
+    random = np.random.default_rng(seed)
+    table, labels = random.normal(size=(40, 3)), random.integers(0, classes, 40)
+    forest = kind(trees, max_depth=depth, random_state=seed).fit(table, labels)
+    whole = forest.predict_proba(table) if hasattr(forest, "predict_proba") else forest.predict(table)[:, None]
+    assert np.allclose(adapt(forest).predict(table), whole, atol=1e-12)
+    with pytest.raises(InputError, match="refuses"):
+        adapt(forest).predict(table[:, :2])
 
 
 def test_tree_shap_equals_the_definition():

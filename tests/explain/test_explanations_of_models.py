@@ -216,3 +216,20 @@ def test_effects_of_unknown_features_are_refused():
         explain(LinearRegression().fit(X, X["rain"]), X, "ale", features=["wind"])
     with pytest.raises(InputError, match="table"):
         explain(lambda x: x.sum(axis=(1, 2)), np.ones((3, 2, 2)), "ale")
+
+
+@pytest.mark.parametrize("classes", [False, True], ids=["regression", "classes"])
+def test_a_prototype_counterfactual_crosses_the_boundary_within_what_occurs(classes):
+    def model(x):
+        above = 1 / (1 + np.exp(-linear(x)))
+        return np.stack([1 - above, above], axis=1) if classes else linear(x)
+
+    result = explain(model, X[:1], "prototype_counterfactual", background=X, limit=None if classes else 1.0)
+    assert result["found"].values.tolist() == [True]
+    found = result["counterfactual"].values
+    assert (linear(found) > (0 if classes else 1)) != (linear(X[:1].to_numpy()) > (0 if classes else 1))
+    assert (found >= X.to_numpy().min(axis=0) - 1e-6).all()
+    assert (found <= X.to_numpy().max(axis=0) + 1e-6).all()
+    assert np.allclose(result["change"], found - X[:1].to_numpy())
+    with pytest.raises(InputError, match="one class"):
+        explain(lambda x: np.zeros(len(x)), X[:1], "prototype_counterfactual", background=X)
