@@ -133,7 +133,7 @@ _places = st.sampled_from(
         "?c ^geo:sfContains ex:r1 ; geo:sfDisjoint ex:r2 .",
         "?c geo:hasGeometry ?g . ?g geo:sfIntersects ?r . ?r a ex:Region ; ex:level ?level .",
         "?c dcube:hasFootprint ?g . ?g geo:sfOverlaps ?r . ?r a ex:Region .",
-        "?c dcube:hasFootprint ?g . ?r a ex:Region ; geo:rcc8tppi|geo:sfContains ?g .",
+        "?c dcube:hasFootprint ?g . ?r a ex:Region ; geo:sfDisjoint|geo:rcc8tppi ?g .",
         "?c dcube:hasFootprint/geo:sfContains ?h . ?h a ex:Hospital ; ex:beds ?b .",
         "?c dcube:hasFootprint ?g . ?g geo:ehCoveredBy ex:rg1 .",
         "?h a ex:Hospital ; geo:sfWithin ?r . ?r a ex:Region . ?c geo:sfWithin ?r .",
