@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks.cubes_sampling import FULL, compare
+from benchmarks.cubes_sampling import FULL, ROWS, compare
 from benchmarks.measure import show
 
 
@@ -19,12 +19,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="timed rounds of each measure")
     parser.add_argument("--seconds", type=float, default=5.0, help="budget of a peer in each round")
     parser.add_argument("--data", type=Path, help="folder to keep the generated cubes in (default: a temporary one)")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="rows to measure (default: all)")
     arguments = parser.parse_args()
     shape, count = (FULL, 2000) if arguments.full else ((180, 256, 256), 400)
     with tempfile.TemporaryDirectory() as folder:
         place = arguments.data or Path(folder)
         place.mkdir(parents=True, exist_ok=True)
-        show(compare(place, shape, count, arguments.runs, arguments.seconds), Console())
+        show(compare(place, shape, count, arguments.runs, arguments.seconds, arguments.rows), Console())
 
 
 if __name__ == "__main__":

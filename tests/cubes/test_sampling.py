@@ -25,7 +25,7 @@ from deepcube.cubes.sampling import (
     tf_dataset,
 )
 from deepcube.cubes.sampling.planning import plan_reads, tile_shape, tiling
-from deepcube.cubes.sampling.reading import _Source
+from deepcube.cubes.sampling.sources import Source
 
 SHAPE = (20, 24, 30)
 
@@ -93,13 +93,13 @@ def test_patches_hold_what_the_cube_holds(
 def boxes_read(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[slice, ...]]]:
     """Return a list to which every read is added."""
     read: list[tuple[str, tuple[slice, ...]]] = []
-    start = _Source.start
+    jobs = Source.jobs
 
-    def spy(self: _Source, box: Any, out: Any, pool: Any) -> Any:
+    def spy(self: Source, box: Any, out: Any) -> Any:
         read.append((self.name, box))
-        return start(self, box, out, pool)
+        return jobs(self, box, out)
 
-    monkeypatch.setattr(_Source, "start", spy)
+    monkeypatch.setattr(Source, "jobs", spy)
     return read
 
 
@@ -146,6 +146,22 @@ def test_plans_stay_within_memory_and_cover_all(data: st.DataObject) -> None:
         held -= set(r.drop.tolist())
     assert not held
     assert plan.decoded >= found.values.sum() and (plan.repeated > 0) == (plan.decoded > found.values.sum())
+
+
+def test_tiles_that_patches_cross_are_held_together() -> None:
+    shape, size, chunk = (120, 64, 64), (10, 16, 16), (10, 16, 16)
+    starts = random_patches(shape, size, 400, 1)
+    alone = tiling(starts, size, chunk, chunk, shape)
+    found = tiling(starts, size, chunk, chunk, shape, largest=1 << 20)
+    assert len(found.origin) < len(alone.origin) / 4 and len(found.pair_patch) < len(alone.pair_patch) / 2
+    assert found.read.sum() == alone.read.sum() == alone.values.sum()
+    reads = {tuple(box) for box in np.hstack([found.read_origin, found.read_stop]).tolist()}
+    assert reads == {tuple(box) for box in np.hstack([alone.origin, alone.stop]).tolist()}
+    owner = np.repeat(np.arange(len(found.origin)), np.diff(found.first_read))
+    assert (found.read_origin >= found.origin[owner]).all() and (found.read_stop <= found.stop[owner]).all()
+    budget = 4 * int(found.values.max())
+    plan = plan_reads(found, size, budget, (1, 2))
+    assert plan.repeated == 0 and plan.peak <= budget and len(plan.rounds) > 8
 
 
 def test_order_follows_from_seed_and_epoch(stored: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,9 @@ import pytest
 import xarray as xr
 
 from deepcube.cubes import Cube, Grid, PlanError, open_cube, write_cube
+from deepcube.cubes.chunk_files import ChunkFiles
 from deepcube.cubes.conventions import parse_crs
-from deepcube.cubes.sampling import GridsSampler
+from deepcube.cubes.sampling import GridsSampler, tf_dataset, torch_dataset
 
 
 def grid(name: str, side: int, pixel: float, steps: int, days: int, crs: str = "EPSG:4326") -> Grid:
@@ -49,6 +51,43 @@ def test_patches_cover_the_same_ground_and_period(cube: Cube) -> None:
     assert sorted(seen) == sampler.kept.tolist()
     again = np.concatenate([batch.index for batch in sampler.batches(7)])
     assert again.tolist() == seen
+
+
+def points(count: int) -> tuple[pd.DatetimeIndex, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    times = pd.Timestamp("2020-01-15") + pd.to_timedelta(rng.integers(0, 40, count), unit="D")
+    return times, rng.uniform(10, 14, count), rng.uniform(46, 50, count)
+
+
+def test_each_chunk_of_every_grid_is_decoded_once(cube: Cube, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: Counter[str] = Counter()
+    decode = ChunkFiles.read
+
+    def spy(self: ChunkFiles, index: tuple[int, ...], out: np.ndarray) -> None:
+        read[f"{Path(self.folder).name} {index}"] += 1
+        decode(self, index, out)
+
+    monkeypatch.setattr(ChunkFiles, "read", spy)
+    sampler = GridsSampler(cube, ["fine_t", "coarse_t"], (1.5, 1.5), "10D", *points(60))
+    assert len(list(sampler.batches(2))) > 10
+    assert set(read.values()) == {1} and {name.split()[0] for name in read} == {"fine_t", "coarse_t"}
+
+
+def test_wasteful_plans_name_the_grid(cube: Cube) -> None:
+    with pytest.raises(PlanError, match=r"of the grid 'fine'. Cut .* --chunks 1,2,2"):
+        GridsSampler(cube, ["fine_t", "coarse_t"], (0.1, 0.1), "1D", *points(2), limit=3)
+
+
+def test_tensorflow_and_torch_get_all_grids(cube: Cube) -> None:
+    torch = pytest.importorskip("torch")
+    sampler = GridsSampler(cube, ["fine_t", "coarse_t"], (1.5, 1.5), "10D", *points(40), limit=1e9)
+    plain = list(sampler.batches(4))
+    for given in (tf_dataset(sampler, 4), torch_dataset(sampler, 4)):
+        for batch, (index, values) in zip(plain, given, strict=True):
+            assert index.numpy().tolist() == batch.index.tolist() and set(values) == {"fine", "coarse"}
+            for name, part in batch.values.items():
+                np.testing.assert_array_equal(values[name].numpy(), part)
+    assert torch.is_tensor(values["fine"])
 
 
 def test_points_outside_and_other_units_are_refused(cube: Cube) -> None:

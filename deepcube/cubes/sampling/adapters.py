@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from deepcube.cubes.sampling.reading import Sampler
+from deepcube.cubes.sampling.several import GridsSampler
 
 
-def tf_dataset(sampler: Sampler, batch: int, epochs: int = 1, *, drop_last: bool = False) -> Any:
+def tf_dataset(sampler: Sampler | GridsSampler, batch: int, epochs: int = 1, *, drop_last: bool = False) -> Any:
     """Return a ``tf.data.Dataset`` of batches, read while the model trains.
 
     Parameters
     ----------
-    sampler : Sampler
+    sampler : Sampler or GridsSampler
         What to read.
     batch : int
         Patches in a batch.
@@ -25,7 +26,8 @@ def tf_dataset(sampler: Sampler, batch: int, epochs: int = 1, *, drop_last: bool
     Returns
     -------
     tf.data.Dataset
-        Elements ``(index, values)``: int64 of shape (n,) and floats of shape (n, variable, time, y, x).
+        Elements ``(index, values)``: int64 of shape (n,) and floats of shape (n, variable, time, y, x), or a dict of
+        such by grid.
     """
     import tensorflow as tf
 
@@ -34,12 +36,17 @@ def tf_dataset(sampler: Sampler, batch: int, epochs: int = 1, *, drop_last: bool
             for part in sampler.batches(batch, epoch, drop_last=drop_last):
                 yield part.index, part.values
 
-    shape = (None, len(sampler.variables), *sampler.size)
-    signature = (tf.TensorSpec((None,), tf.int64), tf.TensorSpec(shape, tf.as_dtype(sampler.dtype)))
+    kind = tf.as_dtype(sampler.dtype)
+    if isinstance(sampler, GridsSampler):
+        names = sampler.variables
+        values: Any = {n: tf.TensorSpec((None, len(names[n]), *size), kind) for n, size in sampler.sizes.items()}
+    else:
+        values = tf.TensorSpec((None, len(sampler.variables), *sampler.size), kind)
+    signature = (tf.TensorSpec((None,), tf.int64), values)
     return tf.data.Dataset.from_generator(generate, output_signature=signature).prefetch(1)
 
 
-def torch_dataset(sampler: Sampler, batch: int, epoch: int = 0, *, drop_last: bool = False) -> Any:
+def torch_dataset(sampler: Sampler | GridsSampler, batch: int, epoch: int = 0, *, drop_last: bool = False) -> Any:
     """Return a ``torch.utils.data.IterableDataset`` of batches; use it with ``DataLoader(..., batch_size=None)``.
 
     Workers of a DataLoader share the batches among them: worker *i* of *n* yields every *n*-th one. As each then reads
@@ -47,7 +54,7 @@ def torch_dataset(sampler: Sampler, batch: int, epoch: int = 0, *, drop_last: bo
 
     Parameters
     ----------
-    sampler : Sampler
+    sampler : Sampler or GridsSampler
         What to read.
     batch : int
         Patches in a batch.
@@ -59,7 +66,7 @@ def torch_dataset(sampler: Sampler, batch: int, epoch: int = 0, *, drop_last: bo
     Returns
     -------
     torch.utils.data.IterableDataset
-        Elements ``(index, values)`` as tensors.
+        Elements ``(index, values)`` as tensors; values are a dict by grid for several grids.
     """
     import torch
     from torch.utils.data import IterableDataset, get_worker_info
@@ -70,8 +77,13 @@ def torch_dataset(sampler: Sampler, batch: int, epoch: int = 0, *, drop_last: bo
         def __iter__(self) -> Iterator[tuple[Any, Any]]:
             worker = get_worker_info()
             step, first = (worker.num_workers, worker.id) if worker is not None else (1, 0)
-            for number, part in enumerate(sampler.batches(batch, epoch, drop_last=drop_last)):
+            parts: Iterator[Any] = sampler.batches(batch, epoch, drop_last=drop_last)
+            for number, part in enumerate(parts):
                 if number % step == first:
-                    yield torch.from_numpy(part.index), torch.from_numpy(part.values)
+                    yield torch.from_numpy(part.index), _each(part.values, torch.from_numpy)
 
     return Patches()
+
+
+def _each(values: Any, change: Callable[[Any], Any]) -> Any:
+    return {name: change(held) for name, held in values.items()} if isinstance(values, dict) else change(values)

@@ -1,6 +1,7 @@
 """From patches to reads: which tiles a set of patches needs, in which order, so that each is decoded once.
 
-A *tile* is a block of whole chunks about as large as a patch. Patches that share tiles are visited together. The order
+A *tile* is a block of whole chunks about as large as a patch. Where patches cross tiles, neighbouring tiles are held in
+one piece of memory, so that a patch is cut out of few pieces. Patches that share tiles are visited together. The order
 is a **block shuffle**: groups of patches that share no tile with others come in random order, several groups are held
 at a time, and the patches of those held are shuffled among each other. Where all patches hang together (random places
 in one cube), the cube is swept along one axis, in a random direction, and the patches that begin in the same slab of
@@ -21,6 +22,9 @@ Ints = NDArray[np.int64]
 
 SMALL = 1 << 20
 """Values per variable below which a group of patches is not split further: enough to keep all threads at work."""
+
+_DENSE = 1.25
+"""Values that memory holds for each one that is read, at most, where tiles are held together."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,11 @@ class Tiling:
     Attributes
     ----------
     origin, stop : numpy.ndarray of int, shape (tiles, 3)
-        Part of each tile that is read: the smallest block of whole chunks that holds all that patches need of it.
+        Part of each tile that memory holds: the smallest block of whole chunks with all that patches need of it.
+    read_origin, read_stop : numpy.ndarray of int, shape (reads, 3)
+        What is read, by tile: the whole tile, or the parts of a large one that patches touch.
+    first_read : numpy.ndarray of int, shape (tiles + 1,)
+        Number of the first read of each tile, and of all reads.
     pair_patch, pair_tile : numpy.ndarray of int, shape (pairs,)
         Every patch with every tile that it touches, by patch.
     lowest : numpy.ndarray of int, shape (patches, 3)
@@ -56,14 +64,23 @@ class Tiling:
 
     origin: Ints
     stop: Ints
+    read_origin: Ints
+    read_stop: Ints
+    first_read: Ints
     pair_patch: Ints
     pair_tile: Ints
     lowest: Ints
 
     @property
     def values(self) -> Ints:
-        """Number of values that are read of each tile."""
+        """Number of values that memory holds of each tile."""
         return np.asarray(np.prod(self.stop - self.origin, axis=1))
+
+    @property
+    def read(self) -> Ints:
+        """Number of values that are read for each tile."""
+        size = np.prod(self.read_stop - self.read_origin, axis=1)
+        return np.asarray(np.add.reduceat(size, self.first_read[:-1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +133,14 @@ def tile_shape(chunks: Sequence[Sequence[int]], size: Sequence[int], shape: Sequ
     return tile[0], tile[1], tile[2]
 
 
-def tiling(starts: Ints, size: Sequence[int], tile: Sequence[int], unit: Sequence[int], shape: Sequence[int]) -> Tiling:
+def tiling(
+    starts: Ints,
+    size: Sequence[int],
+    tile: Sequence[int],
+    unit: Sequence[int],
+    shape: Sequence[int],
+    largest: int = 0,
+) -> Tiling:
     """Return which tiles patches touch, and how much of each tile they need.
 
     Parameters
@@ -125,8 +149,41 @@ def tiling(starts: Ints, size: Sequence[int], tile: Sequence[int], unit: Sequenc
         First index of each patch along time, y and x.
     size, tile, unit, shape : sequence of int
         Shape of patches, of tiles, of the chunks that are read whole, and of the cube.
+    largest : int
+        Values that neighbouring tiles may have together to be held as one.
     """
-    steps, extent = np.asarray(tile), np.asarray(size)
+    extent = np.asarray(size)
+    found = _touched(starts, extent, tile, shape)
+    origin, stop = _needed(found, starts, extent, unit, shape)
+    corner, steps = found.corner, list(map(int, tile))
+    held = _one_to_one(found, origin, stop)
+    if len(found.patch) == len(starts):
+        return held
+    total = int(held.read.sum())
+    largest = min(largest, max(total // 8, SMALL))
+    for axis in (2, 1):  # as values lie in memory: long rows are copied fastest
+        while steps[axis] < shape[axis]:
+            steps[axis] *= 2
+            wider = _joined(_touched(starts, extent, steps, shape), corner, origin, stop)
+            if wider.values.max() > largest or wider.values.sum() > _DENSE * total:
+                return held
+            held = wider
+    return held
+
+
+@dataclass(frozen=True, eq=False)
+class _Touched:
+    """Patches with every tile of a regular cut that they touch."""
+
+    steps: Ints
+    patch: Ints
+    tile: Ints
+    corner: Ints
+    lowest: Ints
+
+
+def _touched(starts: Ints, extent: Ints, tile: Sequence[int], shape: Sequence[int]) -> _Touched:
+    steps = np.asarray(tile)
     lowest, highest = starts // steps, (starts + extent - 1) // steps
     counts = np.ceil(np.asarray(shape) / steps).astype(np.int64)
     spans = (highest - lowest).max(axis=0) + 1
@@ -138,17 +195,38 @@ def tiling(starts: Ints, size: Sequence[int], tile: Sequence[int], unit: Sequenc
         tiles.append(np.ravel_multi_index(tuple(index[touched].T), tuple(counts)))
     patch, flat = np.concatenate(patches), np.concatenate(tiles)
     order = np.lexsort((flat, patch))
-    patch, flat = patch[order], flat[order]
-    known, number = np.unique(flat, return_inverse=True)
+    known, number = np.unique(flat[order], return_inverse=True)
     corner = np.stack(np.unravel_index(known, tuple(counts)), axis=1) * steps
-    first = np.full(corner.shape, np.iinfo(np.int64).max)
-    last = np.zeros_like(corner)
-    np.minimum.at(first, number, np.maximum(starts[patch], corner[number]))
-    np.maximum.at(last, number, np.minimum(starts[patch] + extent, corner[number] + steps))
+    return _Touched(steps, patch[order], number.astype(np.int64), corner, lowest)
+
+
+def _needed(
+    found: _Touched, starts: Ints, extent: Ints, unit: Sequence[int], shape: Sequence[int]
+) -> tuple[Ints, Ints]:
+    """Return the smallest block of whole chunks of every tile that holds what patches need of it."""
+    corner = found.corner[found.tile]
+    first = np.full(found.corner.shape, np.iinfo(np.int64).max)
+    last = np.zeros_like(found.corner)
+    np.minimum.at(first, found.tile, np.maximum(starts[found.patch], corner))
+    np.maximum.at(last, found.tile, np.minimum(starts[found.patch] + extent, corner + found.steps))
     whole = np.asarray(unit)
-    origin = first // whole * whole
-    stop = np.minimum(-(-last // whole) * whole, np.asarray(shape))
-    return Tiling(origin, stop, patch, number.astype(np.int64), lowest)
+    return first // whole * whole, np.minimum(-(-last // whole) * whole, np.asarray(shape))
+
+
+def _one_to_one(found: _Touched, origin: Ints, stop: Ints) -> Tiling:
+    number = np.arange(len(origin) + 1)
+    return Tiling(origin, stop, origin, stop, number, found.patch, found.tile, found.lowest)
+
+
+def _joined(wide: _Touched, corner: Ints, origin: Ints, stop: Ints) -> Tiling:
+    """Return the tiling of larger tiles, each of which holds those of a finer cut that lie in it."""
+    place = {tuple(index): number for number, index in enumerate((wide.corner // wide.steps).tolist())}
+    owner = np.array([place[tuple(index)] for index in (corner // wide.steps).tolist()])
+    order = np.argsort(owner, kind="stable")
+    first = np.searchsorted(owner[order], np.arange(len(wide.corner) + 1))
+    low = np.minimum.reduceat(origin[order], first[:-1])
+    high = np.maximum.reduceat(stop[order], first[:-1])
+    return Tiling(low, high, origin[order], stop[order], first, wide.patch, wide.tile, wide.lowest)
 
 
 def plan_reads(found: Tiling, size: Sequence[int], budget: int, seed: Sequence[int] | None) -> Plan:
@@ -171,7 +249,28 @@ def plan_reads(found: Tiling, size: Sequence[int], budget: int, seed: Sequence[i
         The order.
     """
     generator = None if seed is None else np.random.default_rng(list(seed))
-    groups = _groups(found, budget // 3, generator)
+    return plan_along(found, size, budget, _groups(found, budget // 4, generator))
+
+
+def plan_along(found: Tiling, size: Sequence[int], budget: int, groups: Sequence[Ints]) -> Plan:
+    """Plan the reads for patches in a given order; tiles are read once if memory holds them until their last use.
+
+    Parameters
+    ----------
+    found : Tiling
+        Patches and tiles.
+    size : sequence of int
+        Shape of patches.
+    budget : int
+        Values per variable that memory may hold.
+    groups : sequence of numpy.ndarray of int
+        Numbers of the patches of each round, in the order of delivery.
+
+    Returns
+    -------
+    Plan
+        One round a group.
+    """
     rounds, decoded, repeated, peak = _schedule(found, groups, budget)
     delivered = len(found.lowest) * math.prod(size)
     return Plan(found, rounds, decoded, delivered, repeated, peak)
@@ -251,7 +350,7 @@ def _cut(found: Tiling, patches: Ints, axis: int, backwards: bool, room: int, av
     return parts
 
 
-def _schedule(found: Tiling, groups: list[Ints], budget: int) -> tuple[tuple[Round, ...], int, int, int]:
+def _schedule(found: Tiling, groups: Sequence[Ints], budget: int) -> tuple[tuple[Round, ...], int, int, int]:
     """Decide when tiles are read and dropped: at the last use, or earlier if memory is short, farthest use first."""
     first = np.searchsorted(found.pair_patch, np.arange(len(found.lowest) + 1))
     needs = [
@@ -262,13 +361,13 @@ def _schedule(found: Tiling, groups: list[Ints], budget: int) -> tuple[tuple[Rou
     for number, need in enumerate(needs):
         for tile in need.tolist():
             uses.setdefault(tile, []).append(number)
-    values = found.values
+    values, reads = found.values, found.read
     held: set[int] = set()
     read: set[int] = set()
     rounds, decoded, repeated, peak = [], 0, 0, 0
     for number, (group, need) in enumerate(zip(groups, needs, strict=True)):
         load = [tile for tile in need.tolist() if tile not in held]
-        decoded += int(values[load].sum())
+        decoded += int(reads[load].sum())
         repeated += sum(1 for tile in load if tile in read)
         read.update(load)
         held.update(load)

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorstore as ts
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
-from deepcube.cubes.arrays import coding_of, context, stored_array
-from deepcube.cubes.copying import source_chunks
-from deepcube.cubes.errors import NotACubeError, PlanError
+from deepcube.cubes.arrays import context
+from deepcube.cubes.errors import PlanError
 from deepcube.cubes.model import Cube, Grid
 from deepcube.cubes.sampling.buffers import Buffers
-from deepcube.cubes.sampling.planning import Plan, plan_reads, tile_shape, tiling
+from deepcube.cubes.sampling.planning import Plan, plan_along, plan_reads, tile_shape, tiling
+from deepcube.cubes.sampling.sources import DIMS, Job, Source
 
 _log = logging.getLogger(__name__)
-_DIMS = ("time", "y", "x")
-
-Finish = Callable[[], None]
-"""Waits for a read and completes it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,19 +92,20 @@ class Sampler:
         self.cube, self.variables, self.size = cube, tuple(variables), size
         self.dtype = np.dtype(dtype)
         self.grid = _common_grid(cube, self.variables)
-        self.shape: tuple[int, int, int] = tuple(self.grid.dataset.sizes[dim] for dim in _DIMS)  # type: ignore[assignment]
+        self.shape: tuple[int, int, int] = tuple(self.grid.dataset.sizes[dim] for dim in DIMS)  # type: ignore[assignment]
         self.starts = _checked(starts, size, self.shape)
         self.seed, self.shuffle = seed, shuffle
         if self.dtype.kind != "f":
             raise PlanError(f"Found the type {self.dtype} for patches; expected a floating one, as gaps are NaN.")
         names = [cube.variables[name].name for name in self.variables]
-        self._full = [i for i, name in enumerate(names) if self.grid.dataset[name].dims == _DIMS]
+        self._full = [i for i, name in enumerate(names) if self.grid.dataset[name].dims == DIMS]
         if not self._full:
             raise PlanError(
                 f"Found only {names}, none with time, y and x; expected at least one. Read them as a whole."
             )
-        using = context(threads)
-        self._sources = [_Source(self.grid, names[i], self.dtype, using) for i in self._full]
+        self._threads = threads or len(os.sched_getaffinity(0))
+        using = context(self._threads)
+        self._sources = [Source(self.grid, names[i], self.dtype, using) for i in self._full]
         self._fixed = {
             i: _broadcast(self.grid.dataset[name], self.dtype, self.shape)
             for i, name in enumerate(names)
@@ -117,9 +115,9 @@ class Sampler:
         tile = tile_shape(chunks, size, self.shape)
         unit = tuple(int(np.lcm.reduce([chunk[axis] for chunk in chunks])) for axis in range(3))
         unit_of = tuple(min(u, t) for u, t in zip(unit, tile, strict=True))
-        self._tiling = tiling(self.starts, size, tile, unit_of, self.shape)
-        self._buffers = Buffers(self.dtype, budget)
         self._budget = budget // (self.dtype.itemsize * len(self._full))
+        self._tiling = tiling(self.starts, size, tile, unit_of, self.shape, self._budget // 4)
+        self._buffers = Buffers(self.dtype, budget)
         self._check(limit)
 
     def __len__(self) -> int:
@@ -128,6 +126,10 @@ class Sampler:
     def plan(self, epoch: int = 0) -> Plan:
         """Return the reads and patches of an epoch, in order."""
         return plan_reads(self._tiling, self.size, self._budget, (self.seed, epoch) if self.shuffle else None)
+
+    def plan_like(self, other: Plan) -> Plan:
+        """Return the reads for patches in the order of another plan: that of the same places on another grid."""
+        return plan_along(self._tiling, self.size, self._budget, [step.patches for step in other.rounds])
 
     def _check(self, limit: float) -> None:
         plan = self.plan()
@@ -171,9 +173,23 @@ class Sampler:
         drop_last : bool
             Leave out a last batch that is smaller.
         """
+        yield from self.planned(self.plan(epoch), size, drop_last=drop_last)
+
+    def planned(self, plan: Plan, size: int, *, drop_last: bool = False) -> Iterator[Batch]:
+        """Yield the patches of a plan of this sampler in batches.
+
+        Parameters
+        ----------
+        plan : Plan
+            One of :meth:`plan` or :meth:`plan_like`.
+        size : int
+            Patches in a batch.
+        drop_last : bool
+            Leave out a last batch that is smaller.
+        """
         if size < 1:
             raise PlanError(f"Found a batch size of {size}; expected at least 1.")
-        run = _Run(self, self.plan(epoch))
+        run = _Run(self, plan)
         values = index = None
         filled = 0
         for numbers in run.rounds():
@@ -189,49 +205,6 @@ class Sampler:
                     values, index, filled = None, None, 0
         if values is not None and index is not None and not drop_last:
             yield Batch(index[:filled], values[:filled])
-
-
-class _Source:
-    """One variable with time, y and x: what reads a box of it into memory."""
-
-    def __init__(self, grid: Grid, name: str, dtype: np.dtype[Any], using: ts.Context) -> None:
-        self.array = stored_array(grid, name, using)
-        self.data = grid.dataset[name]
-        self.name = name
-        self.coding = coding_of(self.data)
-        self._using = using
-        known = self.array is not None or self.data.encoding.get("preferred_chunks") or self.data.chunks is not None
-        self.chunks = source_chunks(grid, name) if known else (1, 1, 1)
-        packed = self.coding.scale != 1.0 or self.coding.offset != 0.0
-        self._direct = self.array is not None and not packed
-        if self._direct and self.array is not None and self.array.dtype.numpy_dtype != dtype:
-            self.array = ts.cast(self.array, dtype)
-
-    def start(self, box: tuple[slice, ...], out: NDArray[Any], pool: ThreadPoolExecutor) -> Finish:
-        """Begin to read a box; the function returned waits for it."""
-        if self.array is None:
-            read = pool.submit(lambda: self.data.isel(dict(zip(_DIMS, box, strict=True))).to_numpy())
-            return lambda: np.copyto(out, read.result(), casting="unsafe")
-        part = self.array[box]
-        if self._direct:
-            target = ts.array(out, write=True, copy=False, context=self._using).translate_to[part.domain.origin]
-            future = target.write(part)
-            return lambda: self._finish(future, out)
-        stored = part.read()
-        return lambda: self.coding.decode(np.asarray(self._wait(stored)), out)
-
-    def _finish(self, future: Any, out: NDArray[Any]) -> None:
-        self._wait(future)
-        if self.coding.fill is not None:
-            out[out == out.dtype.type(self.coding.fill)] = np.nan
-
-    def _wait(self, future: Any) -> Any:
-        try:
-            return future.result()
-        except (ValueError, OSError) as error:
-            raise NotACubeError(
-                f"A chunk of {self.name} cannot be read ({error}). Check that the cube is complete."
-            ) from error
 
 
 class _Run:
@@ -251,29 +224,36 @@ class _Run:
 
     def rounds(self) -> Iterator[list[int]]:
         """Yield the patches of every round once their tiles are in memory; the next round is being read meanwhile."""
-        with ThreadPoolExecutor(2) as pool:
-            waiting = self._load(0, pool)
-            for number, current in enumerate(self._plan.rounds):
-                for finish in waiting:
-                    finish()
-                waiting = self._load(number + 1, pool)
-                yield current.patches.tolist()
-                for tile in current.drop.tolist():
-                    self._held.pop(tile, None)
+        jobs: deque[Job] = deque()
+        with ThreadPoolExecutor(self._sampler._threads, thread_name_prefix="patches") as pool:
+            try:
+                waiting = self._load(0, jobs, pool)
+                for number, current in enumerate(self._plan.rounds):
+                    for future in waiting:
+                        future.result()
+                    waiting = self._load(number + 1, jobs, pool)
+                    yield current.patches.tolist()
+                    for tile in current.drop.tolist():
+                        self._held.pop(tile, None)
+            finally:
+                jobs.clear()
 
-    def _load(self, number: int, pool: ThreadPoolExecutor) -> list[Finish]:
+    def _load(self, number: int, jobs: deque[Job], pool: ThreadPoolExecutor) -> list[Future[None]]:
         if number >= len(self._plan.rounds):
             return []
-        waiting = []
-        sources = self._sampler._sources
+        found, sources = self._plan.tiling, self._sampler._sources
         for tile in self._plan.rounds[number].load.tolist():
-            low, high = self._origin[tile], self._stop[tile]
-            box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-            shape = (len(sources), *(b - a for a, b in zip(low, high, strict=True)))
+            low = self._origin[tile]
+            shape = (len(sources), *(b - a for a, b in zip(low, self._stop[tile], strict=True)))
             values = self._sampler._buffers.take(shape)
             self._held[tile] = values
-            waiting += [source.start(box, values[i], pool) for i, source in enumerate(sources)]
-        return waiting
+            part = slice(found.first_read[tile], found.first_read[tile + 1])
+            for first, last in zip(found.read_origin[part].tolist(), found.read_stop[part].tolist(), strict=True):
+                box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+                place = tuple(slice(a - o, b - o) for a, b, o in zip(first, last, low, strict=True))
+                for source, out in zip(sources, values, strict=True):
+                    jobs.extend(source.jobs(box, out[place]))
+        return [pool.submit(_work, jobs) for _ in range(self._sampler._threads)]
 
     def patch(self, number: int) -> NDArray[Any]:
         """Return one patch; a tile that is just this patch is handed over instead of copied."""
@@ -305,6 +285,16 @@ class _Run:
             out[row] = fixed[box]
 
 
+def _work(jobs: deque[Job]) -> None:
+    """Do jobs until none is left."""
+    while True:
+        try:
+            job = jobs.popleft()
+        except IndexError:
+            return
+        job()
+
+
 def _common_grid(cube: Cube, variables: Sequence[str]) -> Grid:
     if not variables:
         raise PlanError(f"Found no variables to sample; expected some of {', '.join(sorted(cube.variables))}.")
@@ -315,8 +305,8 @@ def _common_grid(cube: Cube, variables: Sequence[str]) -> Grid:
             "cube.view(grid=...), or sample each grid by itself."
         )
     (grid,) = grids.values()
-    others = {str(dim) for name in variables for dim in grid.dataset[cube.variables[name].name].dims} - set(_DIMS)
-    if others or not set(_DIMS) <= set(map(str, grid.dataset.dims)):
+    others = {str(dim) for name in variables for dim in grid.dataset[cube.variables[name].name].dims} - set(DIMS)
+    if others or not set(DIMS) <= set(map(str, grid.dataset.dims)):
         raise PlanError(f"Grid {grid.name!r} has the dimensions {dict(grid.dataset.sizes)}; expected time, y and x.")
     return grid
 
@@ -341,6 +331,6 @@ def _checked(starts: ArrayLike, size: Sequence[int], shape: Sequence[int]) -> ND
 
 def _broadcast(data: xr.DataArray, dtype: np.dtype[Any], sizes: Sequence[int]) -> NDArray[Any]:
     """Return a variable without time or without space as a view with all three dimensions."""
-    shape = [slice(None) if dim in data.dims else np.newaxis for dim in _DIMS]
-    values = np.asarray(data.transpose(*(dim for dim in _DIMS if dim in data.dims)).to_numpy(), dtype)[tuple(shape)]
+    shape = [slice(None) if dim in data.dims else np.newaxis for dim in DIMS]
+    values = np.asarray(data.transpose(*(dim for dim in DIMS if dim in data.dims)).to_numpy(), dtype)[tuple(shape)]
     return np.broadcast_to(values, tuple(sizes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from deepcube.cubes.errors import PlanError
 from deepcube.cubes.model import Cube, Grid
 from deepcube.cubes.sampling.places import patches_at
+from deepcube.cubes.sampling.planning import Plan
 from deepcube.cubes.sampling.reading import Sampler
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +40,8 @@ class GridsSampler:
     """Reads the same ground and period around points from every grid that the variables lie on; nothing is resampled.
 
     The grid with the most values in a patch leads: its patches come in the order in which each of its chunks is decoded
-    once. The other grids are read batch by batch in that order, each of their chunks once a batch.
+    once. The other grids follow that order and hold their chunks until the last patch that needs them, so that they,
+    too, are decoded once, as long as memory lasts.
 
     Parameters
     ----------
@@ -54,7 +59,7 @@ class GridsSampler:
         WGS84 degrees of the points, the centres of the patches to within a pixel.
     **options
         Those of :class:`deepcube.cubes.sampling.Sampler`: ``seed``, ``shuffle``, ``budget``, ``dtype``, ``limit``,
-        ``threads``.
+        ``threads``. Memory is shared out evenly among the grids, and the limit holds for all of them together.
 
     Attributes
     ----------
@@ -66,7 +71,7 @@ class GridsSampler:
     Raises
     ------
     PlanError
-        If grids differ in their units, or no patch lies in all of them.
+        If grids differ in their units, no patch lies in all of them, or the plan would read more than the limit.
     """
 
     def __init__(
@@ -94,10 +99,22 @@ class GridsSampler:
         self.kept: NDArray[np.int64] = np.flatnonzero(inside)
         if not len(self.kept):
             raise PlanError(f"None of {len(inside)} points has a patch of {extent} that lies in all of {list(starts)}.")
-        self._starts = {name: start[self.kept] for name, start in starts.items()}
-        self._options = options
+        budget, limit = int(options.pop("budget", 1 << 30)) // len(grids), float(options.pop("limit", 16.0))
+        self._samplers = {
+            grid.name: Sampler(
+                cube,
+                self.variables[grid.name],
+                self.sizes[grid.name],
+                starts[grid.name][self.kept],
+                budget=budget,
+                limit=np.inf,
+                **options,
+            )
+            for grid in grids
+        }
         self._leader = max(self.sizes, key=lambda name: int(np.prod(self.sizes[name])) * len(self.variables[name]))
-        self._lead = self._sampler(self._leader, slice(None))
+        self.dtype = self._samplers[self._leader].dtype
+        self._check(limit)
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -114,23 +131,34 @@ class GridsSampler:
         drop_last : bool
             Leave out a last batch that is smaller.
         """
-        for batch in self._lead.batches(size, epoch, drop_last=drop_last):
-            values = {self._leader: batch.values}
-            for name in self.variables:
-                if name != self._leader:
-                    values[name] = self._read(name, batch.index)
-            yield GridBatch(self.kept[batch.index], {name: values[name] for name in self.variables})
+        plans = self.plans(epoch)
+        parts = (s.planned(plans[name], size, drop_last=drop_last) for name, s in self._samplers.items())
+        for batches in zip(*parts, strict=True):
+            values = {name: batch.values for name, batch in zip(self._samplers, batches, strict=True)}
+            yield GridBatch(self.kept[batches[0].index], values)
 
-    def _sampler(self, grid: str, which: Any, **changes: Any) -> Sampler:
-        options = self._options | changes
-        return Sampler(self.cube, self.variables[grid], self.sizes[grid], self._starts[grid][which], **options)
+    def plans(self, epoch: int = 0) -> dict[str, Plan]:
+        """Return the reads and patches of an epoch by grid; the order of the patches is that of the leading grid."""
+        lead = self._samplers[self._leader].plan(epoch)
+        return {n: lead if n == self._leader else s.plan_like(lead) for n, s in self._samplers.items()}
 
-    def _read(self, grid: str, which: NDArray[np.int64]) -> NDArray[Any]:
-        # A coarse chunk holds far more than the few pixels of one batch; that is the price of keeping resolutions.
-        (batch,) = self._sampler(grid, which, shuffle=False, limit=np.inf).batches(len(which))
-        ordered = np.empty_like(batch.values)
-        ordered[batch.index] = batch.values
-        return ordered
+    def _check(self, limit: float) -> None:
+        plans = self.plans()
+        read = {name: plan.decoded * len(self.variables[name]) for name, plan in plans.items()}
+        used = sum(plan.delivered * len(self.variables[name]) for name, plan in plans.items())
+        factor = sum(read.values()) / used
+        if factor <= limit / 4:
+            return
+        worst = max(read, key=lambda name: read[name])
+        chunks = ",".join(map(str, self.sizes[worst]))
+        text = (
+            f"{len(self)} patches would read {factor:.1f} values for each one that they use, most of them of the grid "
+            f"{worst!r}. Cut the cube anew: deepcube cubes rechunk {self.cube.source} {self.cube.name}-patches.zarr "
+            f"--chunks {chunks}"
+        )
+        if factor > limit:
+            raise PlanError(f"{text} (the limit is {limit:g}; ask for a higher one to read it nevertheless)")
+        _log.warning(text)
 
 
 def _unit(grid: Grid) -> str:
