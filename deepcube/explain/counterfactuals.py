@@ -221,7 +221,7 @@ def _labelled(
 ) -> xr.Dataset:
     """Put counterfactuals, rows of ``result`` that are NaN where there is none, beside what they depart from."""
     x, shape = array.values.reshape(len(array), -1).astype(np.float64), array.shape[1:]
-    found = np.isfinite(result).all(axis=1)
+    found = np.asarray(np.isfinite(result).all(axis=1))
     then = np.full(at_x.shape, np.nan)
     if found.any():
         then[found] = adapter.predict(result[found].reshape(-1, *shape))

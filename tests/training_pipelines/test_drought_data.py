@@ -22,7 +22,10 @@ class View:
         self.rows = pd.DataFrame(targets, index=TIMES, columns=drought.LABELS)
         self.asked: dict[str, Any] = {}
 
-    def train_validation_test_split(self, description: str, **dates: pd.Timestamp) -> list[pd.DataFrame]:
+    def train_validation_test_split(
+        self, description: str, primary_key: bool, **dates: pd.Timestamp
+    ) -> list[pd.DataFrame]:
+        assert primary_key
         self.asked = dates
         labels = [
             self.rows[(self.rows.index >= dates[f"{part}_start"]) & (self.rows.index < dates[f"{part}_end"])]
@@ -30,7 +33,11 @@ class View:
         ]
         names = list(reversed(drought.FEATURE_NAMES))
         inputs = [
-            pd.DataFrame({name: rows.index.year + names.index(name) / 100 for name in names}, index=rows.index)
+            pd.DataFrame(
+                {"0_drought_targets_1_cell_id": rows.index.dayofyear}
+                | {name: rows.index.year + names.index(name) / 100 for name in names},
+                index=rows.index,
+            )
             for rows in labels
         ]
         return [*inputs, *labels]
@@ -50,6 +57,8 @@ def test_periods_are_the_agreed_ones_and_rows_without_any_target_are_left_out():
     counts = {part: int(SPLIT.select(TIMES, part).sum()) for part in ("train", "validation", "test")}
     assert data.rows == {**counts, "train": counts["train"] - 1}
     assert np.array_equal(data.train.targets[1], [np.nan, 0.25, np.nan], equal_nan=True)
+    assert data.train.cells is not None
+    assert data.train.cells[:2].tolist() == [TIMES[0].dayofyear, TIMES[2].dayofyear], "cells stay with their rows"
 
 
 def test_columns_come_in_the_order_of_the_features():
@@ -71,8 +80,8 @@ def test_the_weather_of_a_cube_comes_after_the_other_inputs_and_is_a_departure_t
     class WithWeather(View):
         """Also answers with weather, in the order of the query."""
 
-        def train_validation_test_split(self, description: str, **dates: pd.Timestamp) -> list[pd.DataFrame]:
-            frames = super().train_validation_test_split(description, **dates)
+        def train_validation_test_split(self, description: str, **options: Any) -> list[pd.DataFrame]:
+            frames = super().train_validation_test_split(description, **options)
             names = [name for name in drought.WEATHER_UNITS if name.startswith("rain")]
             return [*(frame.assign(**dict.fromkeys(names, 7.0)) for frame in frames[:3]), *frames[3:]]
 

@@ -62,3 +62,21 @@ def test_figures(test_period, tmp_path):
     assert [figure.name for figure in figures] == ["learning_curve.png", "rmse_against_baselines.png"]
     assert all(figure.read_bytes()[:4] == b"\x89PNG" for figure in figures)
     json.dumps(result.flat())
+
+
+def test_every_forecast_is_scored_by_pixel_and_with_the_spread_of_its_own_errors(test_period):
+    random = np.random.default_rng(0)
+    inputs = np.repeat(test_period.inputs[:1], 60, axis=0)
+    period = Samples(inputs, (0.45 + random.normal(0, 0.02, (60, 3))).astype("float32"), cells=np.repeat([7, 8], 30))
+    forecast = np.full((60, 3), 0.45, dtype="float32")
+    result = evaluate(period, forecast, [forecast], (period, forecast))
+    model, baselines = result.tables()
+    assert model["vegetation"]["series"] == 6, "two cells at three horizons"
+    assert model["vegetation"]["beats_climatology"] == 1.0
+    assert model["distribution"]["coverage_80"] == pytest.approx(0.8, abs=0.05)
+    assert {name: scores["distribution"]["crps"] for name, scores in baselines.items()} == pytest.approx(
+        dict.fromkeys(baselines, model["distribution"]["crps"]), rel=1e-3
+    ), "constant forecasts differ by their bias only, which the validation period corrects"
+    assert np.shape(result.offsets) == (3, 9)
+    assert result.flat()["climatology_crps"] == baselines["climatology"]["distribution"]["crps"]
+    json.dumps(result.tables(), allow_nan=False)

@@ -28,6 +28,7 @@ from training_pipelines.drought.data import TrainingData, TrainingDataError, rea
 from training_pipelines.drought.evaluation import Evaluation, draw, evaluate
 from training_pipelines.drought.model import ensemble, load_network, predict, train_fn
 from training_pipelines.drought.modes import MODES, Study, check_mode, config, study
+from training_pipelines.drought.quantiles import LEVELS
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -102,7 +103,9 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         model = ensemble(networks)
         tell(0.8, "scoring on held-out time")
         forecast = predict(model, data.test.inputs)
-        scores = evaluate(data.test, forecast, [predict(network, data.test.inputs) for network in networks])
+        single = [predict(network, data.test.inputs) for network in networks]
+        scores = evaluate(data.test, forecast, single, (data.validation, predict(model, data.validation.inputs)))
+        metrics, baselines = scores.tables()
         shown = f"{cube} (simulated)" if drought.is_simulated(view) else cube
         figures = [*draw(scores, runs, Path(scratch), shown), *found.figures]
         tracker.log_metrics(scores.flat())
@@ -138,8 +141,8 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         "model": {
             "name": registered.name,
             "version": registered.version,
-            "metrics": scores.model,
-            "baselines": scores.baselines,
+            "metrics": metrics,
+            "baselines": baselines,
             "seeds": scores.seeds,
             "beats_baselines": scores.beats_baselines,
         },
@@ -183,6 +186,7 @@ def _signature(
             "simulated": drought.is_simulated(view),
             "split": data.split.isoformat(),
             "metrics": scores.flat(),
+            "quantiles": {"levels": list(LEVELS), "offsets": scores.offsets},
             "seeds": list(SEEDS),
             "hparams": found.hparams,
             "mode": mode,

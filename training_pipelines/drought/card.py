@@ -11,6 +11,7 @@ from deepcube.explain import (
     CardTable,
     ModelCard,
     TracedModel,
+    against_truth,
     ale,
     draw_effects,
     draw_importance,
@@ -94,6 +95,7 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
     )
     table = importance_table(mean_attributions(explained), importance)
     cube = signature.details["cube"]
+    truth = _against_truth(explained) if signature.details["simulated"] and data.test.extra else {}
     shown = f"{cube} (simulated)" if signature.details["simulated"] else cube
     effects = ale(traced, _labelled(some, signature), features=_EFFECTS, **named)
     figures = {
@@ -122,10 +124,30 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
         explanation_quality=quality_table(scored),
         limits=[WEATHER_LIMIT, *LIMITS[1:]] if data.test.extra else LIMITS,
         figures=figures,
-        details={name: signature.details[name] for name in ("hparams", "seeds", "mlflow_run_id")},
+        details={
+            **{f"scores by pixel and as a distribution, {name}": said for name, said in _further(scores).items()},
+            **truth,
+            **{name: signature.details[name] for name in ("hparams", "seeds", "mlflow_run_id")},
+        },
     )
     card.write(folder)
     return folder
+
+
+def _against_truth(explained: xr.Dataset) -> dict[str, Any]:
+    """Score the attributions against what drives vegetation in the simulator, which makes all clouds independently.
+
+    There, NDVI follows its own past and soil water, which rain and heat make; whether a step was seen, and when last,
+    has no part in it.
+    """
+    names = [str(name) for name in explained["feature"].values]
+    watched = (*drought.CLIMATOLOGY, "ndvi_climatology_now", drought.PERSISTENCE, "season_sin", "season_cos")
+    chosen = [name for name in names if name not in watched]  # these the forecast starts from
+    drives = [name.startswith(("ndvi_anomaly", "rain_anomaly", "temperature_anomaly")) for name in chosen]
+    found = against_truth(explained.sel(feature=chosen), xr.DataArray(drives, dims="feature"))
+    kept = {name: float(found[name].mean()) for name in ("relevance_mass", "relevance_rank", "auroc")}
+    said = ", ".join(f"{name} {value:.3f}" for name, value in kept.items())
+    return {"attributions against the known truth (simulated)": said}
 
 
 def _metrics(scores: Evaluation) -> CardTable:
@@ -137,6 +159,15 @@ def _metrics(scores: Evaluation) -> CardTable:
             spread = f"{over['mean']:.4f} +- {over['std']:.4f}" if over else ""
             rows.append((name, output, row["rmse"], row["r2"], int(row["n"]), spread))
     return CardTable(columns, rows)
+
+
+def _further(scores: Evaluation) -> dict[str, str]:
+    """Say in words how good the forecasts are by pixel, and as distributions."""
+    said = {}
+    for name, parts in scores.further.items():
+        values = {key: value for part in parts.values() for key, value in part.items()}
+        said[name] = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+    return said
 
 
 def _labelled(table: pd.DataFrame, signature: Signature) -> xr.DataArray:

@@ -31,11 +31,14 @@ class Samples:
         NDVI at the target dates; NaN where nothing was observed. Every row has at least one observed target.
     extra : tuple of str
         Further inputs, from the weather of cubes that have it.
+    cells : numpy.ndarray of int64, shape (rows,), optional
+        Cell of each row; without it, scores by pixel take all rows for one.
     """
 
     inputs: Floats
     targets: Floats
     extra: tuple[str, ...] = ()
+    cells: npt.NDArray[np.int64] | None = None
 
     @property
     def names(self) -> list[str]:
@@ -124,7 +127,7 @@ def read_training_data(view: Any, split: TimeSplit) -> TrainingData:
     TrainingDataError
         If a period has no observed target.
     """
-    frames = view.train_validation_test_split(description="drought, split in time", **asdict(split))
+    frames = view.train_validation_test_split(description="drought, split in time", primary_key=True, **asdict(split))
     parts = ("train", "validation", "test")
     samples = {part: _samples(part, frames[i], frames[i + 3]) for i, part in enumerate(parts)}
     return TrainingData(**samples, split=split, version=int(view.get_last_accessed_training_dataset()))
@@ -138,8 +141,11 @@ def _samples(part: str, inputs: "pd.DataFrame", targets: "pd.DataFrame") -> Samp
             "Use a longer or less cloudy cube."
         )
     extra = tuple(name for name in drought.WEATHER_UNITS if name in inputs)
+    # Keys that several joined groups have come under longer names, the plain one at the end.
+    cells = next((name for name in inputs.columns if str(name).endswith(drought.KEYS[-1])), None)
     return Samples(
         inputs.loc[known, [*drought.FEATURE_NAMES, *extra]].to_numpy(np.float32),
         targets.loc[known, drought.LABELS].to_numpy(np.float32),
         extra,
+        None if cells is None else inputs.loc[known, cells].to_numpy(np.int64),
     )

@@ -1,13 +1,17 @@
 """How good the drought model is: beside persistence and climatology, over the same rows, with the spread over seeds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from deepcube.oblivious import learning_curve, score_bars, score_table, spread
 from features import drought
 from training_pipelines.drought.data import Floats, Samples
+from training_pipelines.drought.quantiles import error_quantiles, quantile_scores
+from training_pipelines.drought.vegetation import vegetation_scores
 
 Scores = dict[str, dict[str, float]]
 """``scores["overall" or horizon]`` is ``{"rmse", "r2", "n"}``."""
@@ -25,22 +29,40 @@ class Evaluation:
         ``persistence`` and ``climatology``.
     seeds : dict
         ``seeds["overall" or horizon]["rmse" or "r2"]`` is the mean, std, min and max of the single networks.
+    further : dict of str to Scores
+        By forecast, the baselines included: ``"vegetation"``, the scores by pixel of
+        :func:`training_pipelines.drought.vegetation.vegetation_scores`, and ``"distribution"``, those of
+        :func:`training_pipelines.drought.quantiles.quantile_scores`.
+    offsets : list of list of float
+        Quantiles of the model's errors in the validation period, by horizon and level: added to a forecast, they make
+        it a distribution.
     """
 
     model: Scores
     baselines: dict[str, Scores]
     seeds: dict[str, dict[str, dict[str, float]]]
+    further: dict[str, Scores] = field(default_factory=dict)
+    offsets: list[list[float]] = field(default_factory=list)
 
     @property
     def beats_baselines(self) -> bool:
         """Whether the overall RMSE of the model is below that of both baselines."""
         return all(self.model["overall"]["rmse"] < scores["overall"]["rmse"] for scores in self.baselines.values())
 
+    def tables(self) -> tuple[Scores, dict[str, Scores]]:
+        """Return the scores of the model and of the baselines, by pixel and as distributions included."""
+        full = {name: {**scores, **self.further.get(name, {})} for name, scores in self.baselines.items()}
+        return {**self.model, **self.further.get("model", {})}, full
+
     def flat(self) -> dict[str, float]:
         """Return all scores as one level of names, as the model registry and the tracker keep them."""
         metrics = _flatten("", self.model)
         for name, scores in self.baselines.items():
             metrics |= _flatten(f"{name}_", scores)
+        for name, parts in self.further.items():
+            prefix = "" if name == "model" else f"{name}_"
+            found = {f"{prefix}{key}": value for part in parts.values() for key, value in part.items()}
+            metrics |= {key: value for key, value in found.items() if np.isfinite(value)}
         over_seeds = self.seeds["overall"]
         return metrics | {
             f"seeds_{name}_{key}": over_seeds[name][key] for name in over_seeds for key in ("mean", "std")
@@ -67,7 +89,9 @@ def baseline_forecasts(samples: Samples) -> dict[str, Floats]:
     }
 
 
-def evaluate(test: Samples, forecast: Floats, seeds: Sequence[Floats]) -> Evaluation:
+def evaluate(
+    test: Samples, forecast: Floats, seeds: Sequence[Floats], validation: tuple[Samples, Floats] | None = None
+) -> Evaluation:
     """Score the model, its single seeds and the baselines on the test period.
 
     Parameters
@@ -78,13 +102,25 @@ def evaluate(test: Samples, forecast: Floats, seeds: Sequence[Floats]) -> Evalua
         Forecast of the model to register.
     seeds : sequence of numpy.ndarray of float, shape (rows, horizons)
         Forecast of each single network.
+    validation : tuple of Samples and numpy.ndarray of float, shape (rows, horizons), optional
+        The validation period and the model's forecast of it, whose errors make distributions of the forecasts; every
+        baseline gets that of its own errors.
 
     Returns
     -------
     Evaluation
         Scores over the observed targets.
     """
-    table = score_table(test.targets, {"model": forecast, **baseline_forecasts(test)}, drought.LABELS)
+    forecasts = {"model": forecast, **baseline_forecasts(test)}
+    table = score_table(test.targets, forecasts, drought.LABELS)
+    further: dict[str, Scores] = {name: {"vegetation": _by_pixel(test, one)} for name, one in forecasts.items()}
+    offsets: list[list[float]] = []
+    if validation is not None:
+        before = {"model": validation[1], **baseline_forecasts(validation[0])}
+        for name, one in forecasts.items():
+            errors = error_quantiles(validation[0].targets, before[name])
+            further[name]["distribution"] = quantile_scores(test.targets, one[..., None] + errors)
+            offsets = errors.tolist() if name == "model" else offsets
     single = score_table(test.targets, {str(index): one for index, one in enumerate(seeds)}, drought.LABELS)
     return Evaluation(
         seeds={
@@ -93,7 +129,19 @@ def evaluate(test: Samples, forecast: Floats, seeds: Sequence[Floats]) -> Evalua
         },
         model=table.pop("model"),
         baselines=table,
+        further=further,
+        offsets=offsets,
     )
+
+
+def _by_pixel(test: Samples, forecast: Floats) -> dict[str, float]:
+    """Score every pixel at every horizon over the origins of the test period."""
+    horizons = len(drought.HORIZONS)
+    cells = (
+        np.zeros(len(test.targets), np.int64) if test.cells is None else np.unique(test.cells, return_inverse=True)[1]
+    )
+    series = cells[:, None] * horizons + np.arange(horizons)
+    return vegetation_scores(test.targets, forecast, baseline_forecasts(test)["climatology"], series)
 
 
 def draw(evaluation: Evaluation, runs: Sequence[dict[str, Any]], folder: Path, cube: str) -> list[Path]:
@@ -137,10 +185,6 @@ def draw(evaluation: Evaluation, runs: Sequence[dict[str, Any]], folder: Path, c
             errors={"model": {output: row["rmse"]["std"] for output, row in evaluation.seeds.items()}},
         ),
     ]
-
-
-def _curves(history: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
-    return {name: [step["metrics"][name] for step in history] for name in history[0]["metrics"]}
 
 
 def _flatten(prefix: str, scores: Scores) -> dict[str, float]:
