@@ -11,7 +11,8 @@ from jobs.cli.cubes import cubes
 from jobs.cli.deploy import deploy
 from jobs.cli.errors import report
 from jobs.cli.keys import keys
-from jobs.cli.platform import down, env, open_console, status, up
+from jobs.cli.open import open_atlas
+from jobs.cli.platform import down, env, status, up
 from jobs.cli.run import run
 from jobs.cli.score import score
 from jobs.cli.semantics import query, semantics
@@ -27,7 +28,7 @@ def command() -> None:
     """
 
 
-for subcommand in (up, down, status, env, open_console, run, score, deploy, keys, cubes, simulate, query, semantics):
+for subcommand in (up, down, status, env, open_atlas, run, score, deploy, keys, cubes, simulate, query, semantics):
     command.add_command(subcommand)
 
 

@@ -1,17 +1,16 @@
-"""``deepcube up | down | status | env | open``: the embedded platform as a background process."""
+"""``deepcube up | down | status | env``: the embedded platform as a background process."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
-from deepcube.embedded import Home, Running, default_home
+from deepcube.embedded import Running, default_home
 from deepcube.embedded import down as stop_server
 from deepcube.embedded import find as find_server
 from deepcube.embedded import up as start_server
@@ -100,24 +99,6 @@ def env(home: Path | None, as_json: bool) -> None:
     else:
         for name, value in variables.items():
             click.echo(f"export {name}={shlex.quote(value)}")
-
-
-@click.command(name="open")
-@home_option
-@click.option("--print", "print_only", is_flag=True, help="Print the address instead of opening a browser.")
-def open_console(home: Path | None, print_only: bool) -> None:
-    """Open the console of the embedded platform in a browser, signed in.
-
-    The address signs in once and only for a short while.
-    """
-    root = resolve_home(home)
-    if find_server(root) is None:
-        raise PlatformError(f"no server runs for {root}; start it with `deepcube up`")
-    from deepcube.embedded.console.session import one_time_url  # the console is heavy, the other commands are not
-
-    address = one_time_url(Home(root))
-    if print_only or not webbrowser.open(address):
-        click.echo(address)
 
 
 def _describe(running: Running) -> str:

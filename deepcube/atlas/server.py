@@ -1,0 +1,205 @@
+"""The atlas as a web application: the page, its files, and what it asks for.
+
+:func:`build_app` makes a Starlette application that ``deepcube open`` serves from a process of its own, beside the
+embedded platform or a Hopsworks cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from deepcube.atlas.atlas import Atlas, describe_layer
+from deepcube.atlas.colours import PALETTES, stops
+from deepcube.atlas.errors import AtlasError
+from deepcube.atlas.layers import Stop
+from deepcube.atlas.mercator import DEEPEST, tile_box
+from deepcube.atlas.parameters import Parameters
+from deepcube.atlas.pictures import draw
+from deepcube.atlas.series import series_at
+from deepcube.atlas.sessions import SESSION_SECONDS, Sessions
+from deepcube.atlas.web import Guard, Shield, error_response, json_response, read_json, same_origin
+
+STATIC = Path(__file__).parent / "static"
+"""The page and its files, built from ``web/``."""
+
+_PICTURE_HEADERS = {"cache-control": "private, max-age=3600"}
+
+
+@dataclass(frozen=True)
+class AtlasConfig:
+    """How an atlas is served.
+
+    Attributes
+    ----------
+    atlas : Atlas
+        What it shows.
+    sessions : Sessions
+        Who may ask.
+    port : int
+        Port that is listened at.
+    hosts : tuple of str
+        Further names that the server is asked by.
+    links : dict of str to str
+        Addresses that the page's navigation leads to, by title: the sections of the platform's console.
+    """
+
+    atlas: Atlas
+    sessions: Sessions
+    port: int
+    hosts: tuple[str, ...] = ()
+    links: dict[str, str] = field(default_factory=dict)
+
+
+def build_app(config: AtlasConfig) -> Starlette:
+    """Return the atlas as an application.
+
+    Parameters
+    ----------
+    config : AtlasConfig
+        How it is served.
+    """
+    guard = Guard(config.sessions, config.port, config.hosts)
+    door, api = Door(guard), Api(config)
+    routes = [
+        Route("/", _page, methods=["GET"]),
+        Route("/enter", door.enter, methods=["GET"]),
+        Route("/api/session", door.sign_in, methods=["POST"]),
+        Route("/api/session", door.sign_out, methods=["DELETE"]),
+        *(
+            Route(f"/api/{name}", guard.endpoint(answer), methods=["GET"])
+            for name, answer in (
+                ("atlas", api.atlas),
+                ("layer", api.layer),
+                ("tile", api.tile),
+                ("frame", api.frame),
+                ("series", api.series),
+            )
+        ),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page})
+    app.add_middleware(Shield, guard=guard)
+    return app
+
+
+async def _page(request: Request) -> Response:
+    """Answer with the page, which tells nothing of the data and so needs no key."""
+    return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+
+
+async def _no_such_page(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return error_response(error.status_code, f"{request.method} {request.url.path[:80]}: {error.detail}")
+
+
+class Door:
+    """Signing in and out.
+
+    Parameters
+    ----------
+    guard : Guard
+        Whose sessions.
+    """
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def enter(self, request: Request) -> Response:
+        """Take a one-time token and start a session."""
+        session = self._guard.sessions.redeem(request.query_params.get("token", ""))
+        response = RedirectResponse("/", status_code=303)
+        if session is not None:
+            self._remember(response, session)
+        return response
+
+    async def sign_in(self, request: Request) -> Response:
+        """Take the key and start a session."""
+        try:
+            if not same_origin(request):
+                return error_response(403, "This request was not made from a page of this server.")
+            key = (await read_json(request)).get("key")
+        except AtlasError as error:
+            return error_response(error.status, str(error))
+        if not isinstance(key, str) or not self._guard.sessions.is_key(key):
+            return error_response(401, "This is not the key of this atlas; `deepcube open` says where it is.")
+        response = json_response({"signedIn": True})
+        self._remember(response, self._guard.sessions.open())
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        """End the session."""
+        if not same_origin(request):
+            return error_response(403, "This request was not made from a page of this server.")
+        self._guard.sessions.close(request.cookies.get(self._guard.cookie, ""))
+        response = json_response({"signedIn": False})
+        response.delete_cookie(self._guard.cookie, httponly=True, samesite="strict")
+        return response
+
+    def _remember(self, response: Response, session: str) -> None:
+        response.set_cookie(self._guard.cookie, session, max_age=int(SESSION_SECONDS), httponly=True, samesite="strict")
+
+
+class Api:
+    """What the page asks for; each function answers in a worker thread.
+
+    Parameters
+    ----------
+    config : AtlasConfig
+        What is shown.
+    """
+
+    def __init__(self, config: AtlasConfig) -> None:
+        self._config = config
+        self._atlas = config.atlas
+
+    def atlas(self, request: Request, stop: Stop) -> Response:
+        """List what there is."""
+        return json_response(
+            {
+                "collections": [collection.describe() for collection in self._atlas.collections],
+                "links": self._config.links,
+                "palettes": {name: stops(name) for name, scheme in PALETTES.items() if scheme != "classes"},
+            }
+        )
+
+    def layer(self, request: Request, stop: Stop) -> Response:
+        """Describe a layer."""
+        asked = Parameters(request.query_params)
+        return json_response(describe_layer(self._atlas.collection(asked.text("in")), asked.text("layer")))
+
+    def tile(self, request: Request, stop: Stop) -> Response:
+        """Draw a tile of a layer."""
+        asked = Parameters(request.query_params)
+        box = tile_box(
+            asked.integer("z", high=DEEPEST),
+            asked.integer("x"),
+            asked.integer("y"),
+            asked.integer("size", 256, low=64, high=512),
+        )
+        return self._picture(asked, box, stop)
+
+    def frame(self, request: Request, stop: Stop) -> Response:
+        """Draw one step of a whole layer."""
+        asked = Parameters(request.query_params)
+        shown = asked.shown(self._atlas.collection(asked.text("in")))
+        return self._picture(asked, shown.layer.placement.full_box(), stop)
+
+    def series(self, request: Request, stop: Stop) -> Response:
+        """Tell what a place was like."""
+        asked = Parameters(request.query_params)
+        names = request.query_params.getlist("layer")
+        return json_response(series_at(self._atlas.collection(asked.text("in")), names, *asked.place(), stop))
+
+    def _picture(self, asked: Parameters, box: Any, stop: Stop) -> Response:
+        shown = asked.shown(self._atlas.collection(asked.text("in")))
+        picture = draw(shown.layer, asked.step(shown), box, asked.style(shown), stop)
+        return Response(picture, media_type="image/png", headers=_PICTURE_HEADERS)
