@@ -58,7 +58,7 @@ def check_syntax(text: str, base: str | None = None, prefixes: Mapping[str, str]
             raise QuerySyntaxError(f"The query is not SPARQL 1.1: {error.msg}") from error
         line, column, reason = int(match.group(1)), int(match.group(2)), match.group(3)
         shown = text.splitlines()[line - 1] if line <= len(text.splitlines()) else ""
-        reason = reason if len(reason) < 200 else reason[:197] + "..."
+        reason = _plain_reason(reason)
         raise QuerySyntaxError(
             f"The query is not SPARQL 1.1: line {line}, column {column}: {reason}\n  {shown}\n  {' ' * (column - 1)}^",
             line,
@@ -73,6 +73,17 @@ def check_syntax(text: str, base: str | None = None, prefixes: Mapping[str, str]
         raise UnknownTermError(
             f"Line {line}: there is no function <{name}>{did_you_mean(name, known)}", line
         ) from error
+
+
+def _plain_reason(reason: str) -> str:
+    """Return what the parser says without its lists of characters."""
+    if "SELECT contains an expression with a variable that is unbound" in reason:
+        return (
+            "the SELECT uses a variable that is neither grouped by nor inside an aggregate; to group by an expression, "
+            "write GROUP BY (expression AS ?name) and select ?name"
+        )
+    reason = re.sub(r",? ?\[[^\[\]]*\]", "", " ".join(reason.split()))
+    return reason if len(reason) < 200 else reason[:197] + "..."
 
 
 def _raise_unknown_prefix(text: str, prefixes: Mapping[str, str]) -> None:

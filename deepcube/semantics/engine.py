@@ -18,7 +18,7 @@ from deepcube.semantics.evaluate import ORDER, Evaluation
 from deepcube.semantics.ontology import ontology_terms
 from deepcube.semantics.relation import Relation
 from deepcube.semantics.results import Answer, Row
-from deepcube.semantics.rewriting import relation_words, rewritten
+from deepcube.semantics.rewriting import adds_durations, relation_words, rewritten
 from deepcube.semantics.roles import RESERVED_WORDS
 from deepcube.semantics.scopes import in_scope
 from deepcube.semantics.session import Limits, Session, Stop, listed
@@ -139,7 +139,7 @@ class SemanticCube:
     def _linked_only(self, text: str, stop: Stop, base: str | None) -> Answer:
         """Answer a query that is about linked data alone."""
         answer = Answer()
-        if self._stated_first or relation_words(text):
+        if self._stated_first or relation_words(text) or adds_durations(text):
             text = rewritten(text, base, self.vector.is_silent if self._stated_first else None)
         answer.plan.vector_queries.append(text)
         found = self.vector.query(text, base_iri=base)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,24 +33,17 @@ _RDF = {
     ".n3": ox.RdfFormat.N3,
 }
 _TABLES = (".shp", ".gpkg", ".fgb", ".kml")
-_OSM_KINDS: tuple[tuple[str, str | None, str], ...] = (
-    ("amenity", "hospital", "Hospital"),
-    ("amenity", "school", "School"),
-    ("highway", None, "Road"),
-    ("railway", None, "Railway"),
-    ("place", None, "Settlement"),
-    ("building", None, "Building"),
-    ("natural", None, "NaturalFeature"),
-    ("landuse", None, "LandUse"),
-    ("boundary", "administrative", "AdministrativeArea"),
-)
 _LABELS = ("name", "label", "title", "volcano name", "admin2name", "admin1name")
 _X, _Y = ("longitude", "lon", "lng", "x"), ("latitude", "lat", "y")
 _NODE = ox.NamedNode
 
 
 def load_file(
-    path: Path, kind: str | None = None, name: str | None = None, graph: str | None = None
+    path: Path,
+    kind: str | None = None,
+    name: str | None = None,
+    graph: str | None = None,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[ox.Quad]:
     """Yield the quads of a file.
 
@@ -65,6 +59,8 @@ def load_file(
         Name of the data set in the IRIs of its features; by default the name of the file.
     graph : str, optional
         IRI of the named graph that they belong to; by default the default graph.
+    left_out : collections.Counter, optional
+        Counts by reason what an OpenStreetMap extract does not hold whole and what is therefore not yielded.
 
     Raises
     ------
@@ -82,13 +78,17 @@ def load_file(
             for quad in ox.parse(path=str(path), format=_RDF[suffix], base_iri=base):
                 yield quad if graph is None else ox.Quad(quad.subject, quad.predicate, quad.object, where)
             return
-        for subject, predicate, value in _triples(path, suffix, name, kind):
+        for subject, predicate, value in _triples(
+            path, suffix, name, kind, Counter() if left_out is None else left_out
+        ):
             yield ox.Quad(subject, predicate, value, where)
     except (SyntaxError, ValueError, KeyError, OSError, RuntimeError, UnicodeDecodeError) as error:
         raise LoadError(f"{path} cannot be read: {error}.") from error
 
 
-def _triples(path: Path, suffix: str, name: str, kind: str | None) -> Iterator[tuple[Any, Any, Any]]:
+def _triples(
+    path: Path, suffix: str, name: str, kind: str | None, left_out: Counter[str]
+) -> Iterator[tuple[Any, Any, Any]]:
     if suffix in (".geojson", ".json"):
         document = json.loads(path.read_text(encoding="utf-8"))
         features = _topojson(document) if document.get("type") == "Topology" else _geojson(document)
@@ -96,7 +96,9 @@ def _triples(path: Path, suffix: str, name: str, kind: str | None) -> Iterator[t
     elif suffix in _TABLES:
         yield from feature_triples(_table(path), name, kind)
     elif suffix in (".pbf", ".osm"):
-        yield from _osm(path)
+        from deepcube.semantics.openstreetmap import osm_triples
+
+        yield from osm_triples(path, left_out)
     elif suffix == ".csv":
         import pandas as pd
 
@@ -218,56 +220,15 @@ def feature_triples(features: Iterable[Feature], name: str, kind: str | None) ->
             if value is not None and value != "":
                 yield subject, _NODE(v.FEATURE + _word(field)), _literal(value)
         if geometry is not None and not geometry.is_empty:
-            yield from _geometry(subject, iri, geometry)
+            yield from geometry_triples(subject, iri, geometry)
 
 
-def _geometry(subject: Any, iri: str, geometry: Any) -> Iterator[tuple[Any, Any, Any]]:
+def geometry_triples(subject: Any, iri: str, geometry: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Yield the triples that give a feature its geometry, in longitude and latitude."""
     node = _NODE(f"{iri}/geometry")
     yield subject, _NODE(v.HAS_GEOMETRY), node
     yield subject, _NODE(v.HAS_DEFAULT_GEOMETRY), node
     yield node, _NODE(v.AS_WKT), ox.Literal(geometry.wkt, datatype=_NODE(v.WKT_LITERAL))
-
-
-def _osm(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    """Yield the tagged things of an OpenStreetMap extract."""
-    import osmium
-
-    factory = osmium.geom.WKBFactory()
-    things: Any = osmium.FileProcessor(str(path)).with_areas().with_filter(osmium.filter.EmptyTagFilter())
-    for item in things:
-        tags = {tag.k: tag.v for tag in item.tags}
-        try:
-            if item.is_node():
-                shape, local = shapely.from_wkb(factory.create_point(item)), f"node/{item.id}"
-            elif item.is_way():
-                if item.is_closed() and not {"highway", "railway", "waterway", "barrier"} & set(tags):
-                    continue  # comes again as an area
-                shape, local = shapely.from_wkb(factory.create_linestring(item)), f"way/{item.id}"
-            elif item.is_area():
-                if item.from_way() and {"highway", "railway", "waterway", "barrier"} & set(tags):
-                    continue  # came as a line already
-                shape = shapely.from_wkb(factory.create_multipolygon(item))
-                local = f"{'way' if item.from_way() else 'relation'}/{item.orig_id()}"
-            else:
-                continue
-        except (RuntimeError, osmium.InvalidLocationError):
-            continue  # cut off at the edge of the extract
-        yield from _osm_thing(local, tags, shape)
-
-
-def _osm_thing(local: str, tags: Mapping[str, str], shape: Any) -> Iterator[tuple[Any, Any, Any]]:
-    iri = f"https://www.openstreetmap.org/{local}"
-    subject = _NODE(iri)
-    yield subject, _NODE(v.A), _NODE(v.GEO + "Feature")
-    for key, value, kind in _OSM_KINDS:
-        if key in tags and value in (None, tags[key]):
-            yield subject, _NODE(v.A), _NODE(v.FEATURE + kind)
-    if "name" in tags:
-        yield subject, _NODE(v.RDFS + "label"), ox.Literal(tags["name"])
-    for key, value in tags.items():
-        if re.fullmatch(r"[\w:.-]+", key):
-            yield subject, _NODE(v.OSM_KEY + key), ox.Literal(value)
-    yield from _geometry(subject, iri, shape)
 
 
 def _scalar(value: Any) -> Any:

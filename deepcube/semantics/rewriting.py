@@ -31,8 +31,13 @@ def relation_words(text: str) -> bool:
     return any(f"geo:{name}" in text or f"{v.GEO}{name}" in text for name in RELATIONS)
 
 
+def adds_durations(text: str) -> bool:
+    """Return whether a query may add a duration to a time, which has to be written otherwise for the vector engine."""
+    return "+" in text and "uration" in text
+
+
 def rewritten(text: str, base: str | None, silent: Callable[[str], bool] | None = None) -> str:
-    """Return a query in which topological relations are computed.
+    """Return a query in which topological relations are computed and durations can be added to times.
 
     Parameters
     ----------
@@ -50,8 +55,9 @@ def rewritten(text: str, base: str | None, silent: Callable[[str], bool] | None 
     """
     algebra, fresh = parse(text, base), Fresh()
     if not _has_relations(algebra, silent):
-        return text
-    if algebra.datasetClause:
+        if not adds_durations(text) or algebra.datasetClause or algebra.name not in ("SelectQuery", "AskQuery"):
+            return text
+    elif algebra.datasetClause:
         raise UnsupportedQueryError("FROM is not supported together with topological relations as predicates.")
     changed = _changed(algebra, fresh, silent)
     if algebra.name == "SelectQuery":

@@ -100,8 +100,17 @@ def _infix_text(expression: CompValue) -> str:
             members = expression.other if isinstance(expression.other, list) else []
             return f"({left} {expression.op} ({', '.join(map(expression_text, members))}))"
         return f"({left} {expression.op} {expression_text(expression.other)})"
-    pairs = zip(expression.op, expression.other, strict=True)
-    return "(" + left + "".join(f" {operator} {expression_text(item)}" for operator, item in pairs) + ")"
+    for operator, item in zip(expression.op, expression.other, strict=True):
+        right = expression_text(item)
+        plain = f"({left} {operator} {right})"
+        timely = operator == "+" and not any(_is_number(side) for side in (expression.expr, item))
+        # The engine subtracts durations from times but does not add them.
+        left = f"COALESCE({plain}, ({left} - (-{right})), ({right} - (-{left})))" if timely else plain
+    return left
+
+
+def _is_number(term: Any) -> bool:
+    return isinstance(term, Literal) and term.datatype is not None and "uration" not in term.datatype
 
 
 def aggregate_text(aggregate: CompValue) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
@@ -173,8 +174,12 @@ def load(files: tuple[Path, ...], store: Path, kind: str | None, name: str | Non
 
     vector = VectorStore(store)
     for path in files:
-        count = vector.add(load_file(path, kind=kind, name=name, graph=graph))
+        left_out: Counter[str] = Counter()
+        count = vector.add(load_file(path, kind=kind, name=name, graph=graph, left_out=left_out))
         click.echo(f"{path}: {count:,} triples")
+        for reason, number in left_out.items():
+            if number:
+                click.echo(f"  left out: {number:,} {reason}")
 
 
 def _engine(
