@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from deepcube.cubes.features import FeatureError, Fwi, Spei, Spi, declare, monthly_totals
+from deepcube.cubes.features import FeatureError, FireWeather, Fwi, Spei, Spi, declare, monthly_totals
 
 ALWAYS = ("1800-01-01", "2100-01-01")
 
@@ -114,3 +114,21 @@ def test_fire_weather_says_what_it_needs(van_wagner, make_grid):
     del grid.dataset.tas.attrs["units"]
     with pytest.raises(FeatureError, match="no units"):
         column(grid, Fwi("tas", "rh", "ws", "pr"))
+
+
+def test_codes_go_on_from_those_of_the_day_before(van_wagner):
+    _, table = van_wagner  # its second start-up setting: the season's last codes
+    values = [table[name].to_numpy().astype(float).reshape(-1, 1, 1) for name in ("tas", "rh", "ws", "pr")]
+    season = FireWeather(float(table.lat))
+    season.advance(table.time.to_index(), *values)
+    found = season.advance(table.time.to_index(), *values)
+    for code, block in found.items():
+        assert np.allclose(block[:, 0, 0], table[code].isel(test=1), rtol=1e-6, atol=1e-6)
+    # ... and a season in two halves is the season in one
+    halves = FireWeather(float(table.lat))
+    parts = [
+        halves.advance(table.time.to_index()[part], *(value[part] for value in values))
+        for part in (slice(0, 20), slice(20, None))
+    ]
+    whole = np.concatenate([part["fwi"][:, 0, 0] for part in parts])
+    assert np.allclose(whole, table["fwi"].isel(test=0), rtol=1e-6, atol=1e-6)
