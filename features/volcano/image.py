@@ -73,6 +73,8 @@ def read_interferogram(path: Path) -> NDArray[np.float32]:
             import rasterio
             from rasterio.errors import NotGeoreferencedWarning
 
+            if path.suffix.lower() == ".png":
+                _verify_png(path)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 with rasterio.open(path) as file:
@@ -84,6 +86,19 @@ def read_interferogram(path: Path) -> NDArray[np.float32]:
             f"{path.name} cannot be read ({error}); expected an image of an interferogram. Check that it is complete."
         ) from error
     return check_phase(from_grey(stored) if stored.dtype == np.uint8 else stored, path.name)
+
+
+def _verify_png(path: Path) -> None:
+    """Check the sums of a PNG's chunks, up to its last one: GDAL reads what is cut off as if it were there."""
+    with path.open("rb") as file:
+        if file.read(8) != b"\x89PNG\r\n\x1a\n":
+            raise ValueError("it is no PNG")
+        kind = b""
+        while kind != b"IEND":
+            head = file.read(8)
+            kind, content = head[4:], file.read(int.from_bytes(head[:4]))
+            if len(head) < 8 or zlib.crc32(kind + content).to_bytes(4) != file.read(4):
+                raise ValueError("it is cut off or damaged")
 
 
 def from_grey(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

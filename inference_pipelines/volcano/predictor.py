@@ -1,0 +1,145 @@
+"""The script that a deployment runs: deformation in interferograms, with explanations, over HTTP.
+
+It is uploaded alone, so everything else comes from the installed package. A request is ``{"instances": [...]}`` with
+instances of these kinds, alone or mixed:
+
+- ``{"image": "iVBORw0..."}``: a PNG or TIFF, Base64; grey 0 to 255 is -pi to pi;
+- ``{"phase": [[0.1, ...], ...]}``: rows of wrapped phase in radians, null where there is none.
+
+Each is answered with ``probability``, ``kind``, ``kinds``, ``row``, ``column``, ``deforming_share``, ``threshold`` and
+``alert``. With ``"explain": true`` beside ``instances``, or in an instance, ``explanation`` says how much parts of the
+image contributed, and ``where`` holds the map of activations that support deformation and the segmentation. Instead of
+true, ``{"method": "gradient_x_input", "scores": true, "budget_seconds": 2}`` chooses how; see
+:class:`deepcube.explain.ExplainOptions`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepcube.oblivious import InstanceError
+from features import volcano
+from inference_pipelines.volcano.detector import Detector, Judgement
+
+_KINDS = ({"image"}, {"phase"})
+_LARGEST = 32 * 1024 * 1024
+_MAGIC = {b"\x89PNG": ".png", b"II*\x00": ".tif", b"MM\x00*": ".tif"}
+
+
+class Predict:
+    """Loads the model that the platform put in ``$MODEL_FILES_PATH`` and answers requests."""
+
+    def __init__(self) -> None:
+        self._detector = Detector.load(Path(os.environ["MODEL_FILES_PATH"]))
+        self._detector.warm_up()
+
+    def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:
+        """Answer the instances of one request.
+
+        Parameters
+        ----------
+        inputs : list of dict
+            The instances.
+        **options : Any
+            Further keys of the request; ``explain`` asks for an explanation of every instance.
+
+        Returns
+        -------
+        list of dict
+            One answer per instance, in order.
+
+        Raises
+        ------
+        deepcube.oblivious.InstanceError, features.volcano.InterferogramError, deepcube.explain.ExplainError
+            If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
+        """
+        if not isinstance(inputs, list) or not inputs:
+            raise InstanceError(f"Found instances of type {type(inputs).__name__}; expected a list of at least one.")
+        explain_all = self._detector.explainer.options(options.get("explain", False))
+        read = []
+        for position, instance in enumerate(inputs):
+            where = f"instance {position}"
+            if not isinstance(instance, Mapping):
+                raise InstanceError(f"{where}: found a {type(instance).__name__}; expected an object with an image.")
+            own = self._detector.explainer.options(instance["explain"], where=where) if "explain" in instance else None
+            given = {name: value for name, value in instance.items() if name != "explain"}
+            read.append((read_instance(given, where), own or explain_all))
+        judged = [self._detector.judge(phase) for phase, _ in read]
+        return [self._answer(judgement, wanted) for judgement, (_, wanted) in zip(judged, read, strict=True)]
+
+    def _answer(self, judgement: Judgement, wanted: Any) -> dict[str, Any]:
+        threshold = self._detector.threshold
+        found = judgement.document | {
+            "threshold": threshold,
+            "alert": judgement.document["probability"] >= threshold,
+            **({"simulated": True} if self._detector.simulated else {}),
+        }
+        if wanted is None:
+            return found
+        (explanation,) = self._detector.explain(judgement.seen[None], wanted)
+        return found | {
+            "explanation": explanation,
+            "where": {
+                "support": np.round(_coarse(judgement.support), 4).tolist(),
+                "mask": np.round(judgement.mask.astype(float), 4).tolist(),
+                "meaning": "18 x 18 cells of 12 x 12 pixels: support by activations (Grad-CAM, no unit), and the "
+                "probability that the cell deforms",
+            },
+        }
+
+
+def read_instance(instance: Mapping[str, Any], where: str) -> Any:
+    """Return the phase that an instance holds, checked.
+
+    Parameters
+    ----------
+    instance : mapping
+        One of the kinds that the module describes.
+    where : str
+        Where it stands, for messages.
+
+    Raises
+    ------
+    InstanceError
+        If it is of another kind, or cannot be decoded.
+    features.volcano.InterferogramError
+        If what it holds is no interferogram.
+    """
+    if set(instance) not in _KINDS:
+        raise InstanceError(
+            f'{where}: found {", ".join(map(str, instance)) or "nothing"}; expected {{"image": "<Base64>"}} or '
+            '{"phase": [[...], ...]}.'
+        )
+    if "phase" in instance:
+        try:
+            phase = np.array(instance["phase"], dtype=np.float32)  # null becomes NaN
+        except (TypeError, ValueError) as error:
+            raise InstanceError(f"{where}: found a phase that is no table of numbers ({error}).") from error
+        return volcano.check_phase(phase, where)
+    image = instance["image"]
+    if not isinstance(image, str) or len(image) > _LARGEST:
+        raise InstanceError(f"{where}: found an image that is no text of at most {_LARGEST} characters of Base64.")
+    try:
+        content = base64.b64decode(image, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InstanceError(f"{where}: found an image that is not Base64 ({error}).") from error
+    suffix = _MAGIC.get(content[:4])
+    if suffix is None:
+        raise InstanceError(f"{where}: found an image that is neither PNG nor TIFF; expected one of these.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"image{suffix}"
+        path.write_bytes(content)
+        return volcano.read_interferogram(path)
+
+
+def _coarse(support: Any) -> Any:
+    cells = volcano.SIDE // 4
+    return support.reshape(cells, 4, cells, 4).mean(axis=(1, 3)).astype(float)
