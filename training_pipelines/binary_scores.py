@@ -149,8 +149,9 @@ def operating_point(
         Share of the events to catch, above 0 and at most 1.
     weight : array-like of float, shape (n,), optional
         How many real cases each case stands for.
-    maps : array-like, shape (n,), optional
-        Which map each case is on, for example its date: then false alarms are also counted per map.
+    maps : array-like, shape (n,), or int; optional
+        Which map each case is on, for example its date, or how many maps there are where the cases are a thinned
+        sample of them: then false alarms are also counted per map.
 
     Returns
     -------
@@ -436,6 +437,8 @@ def _checked(
 
 def _count_maps(maps: Any, length: int) -> int:
     names = np.asarray(maps)
+    if names.ndim == 0 and names > 0:
+        return int(names)
     if names.shape != (length,):
         raise BinaryScoreError(f"Found maps of shape {names.shape} for {length} cases; expected one map per case.")
     return len(np.unique(names))

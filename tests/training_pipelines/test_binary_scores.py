@@ -67,6 +67,7 @@ def test_operating_point_is_the_highest_threshold_of_all(rows, recall):
     assert point.recall == pytest.approx((p[y] >= point.threshold).mean())
     assert point.false_alarm_rate == pytest.approx((p[~y] >= point.threshold).mean())
     assert point.false_alarms_per_map == pytest.approx((p[~y] >= point.threshold).sum() / 2)
+    assert operating_point(y, p, recall=recall, maps=2).false_alarms_per_map == point.false_alarms_per_map
     assert point.alarms == pytest.approx((p >= point.threshold).mean())
 
 
