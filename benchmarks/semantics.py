@@ -191,6 +191,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="Folder of the cubes; made once.")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--full", action="store_true", help="Also 1 billion pixels (4 GB on disk).")
+    parser.add_argument("--peer-only", action="store_true", help="The materialised side and what it is compared with.")
     parser.add_argument("--no-peer", action="store_true", help="Leave out the materialised side.")
     parser.add_argument("--one", choices=["virtual", "materialised"], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -199,7 +200,7 @@ def main() -> None:
         print(json.dumps(asked))
         return
     options.data.mkdir(parents=True, exist_ok=True)
-    sizes = [size for size in SIZES if options.full or size != "1 billion"]
+    sizes = [size for size in SIZES if options.full or size != "1 billion"][: 1 if options.peer_only else None]
     found: dict[str, dict[str, Any]] = {}
     for size in sizes:
         path = options.data / f"{size.replace(' ', '-')}.zarr"

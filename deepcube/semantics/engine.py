@@ -13,7 +13,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 
 from deepcube.semantics.algebra import Fresh, check_syntax, check_terms, parse, to_ox, variable_name
 from deepcube.semantics.clusters import Splitter
-from deepcube.semantics.errors import UnsupportedQueryError
+from deepcube.semantics.errors import UnknownTermError, UnsupportedQueryError
 from deepcube.semantics.evaluate import ORDER, Evaluation
 from deepcube.semantics.ontology import ontology_terms
 from deepcube.semantics.relation import Relation
@@ -127,6 +127,14 @@ class SemanticCube:
         except BaseException:
             session.close()
             raise
+
+    def fits(self, text: str) -> bool:
+        """Return whether the cubes have every property and category that a query names."""
+        try:
+            check_terms(parse(text), self._known, text)
+        except UnknownTermError:
+            return False
+        return True
 
     def _check_reserved(self) -> None:
         for word in sorted(RESERVED_WORDS):

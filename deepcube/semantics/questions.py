@@ -7,6 +7,13 @@ the part of a mapping file that defines the categories.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from deepcube.semantics.terms import DATE_TIME
+
+if TYPE_CHECKING:
+    from deepcube.semantics.engine import SemanticCube
+
 INTERPRETATIONS = """\
 dcube:ExtremeFireDanger a dcube:Interpretation ; dcube:interprets var:fwi ;
     dcube:moreThan 50 ; rdfs:label "extreme fire danger" .
@@ -85,6 +92,39 @@ GROUP BY ?scatterer ?change ?place
 ORDER BY ?distance
 """
 
+_PROPERTIES = """\
+# What can be asked about: the properties of the cubes, and the categories of their values
+SELECT ?property ?label ?unit ?category
+WHERE {
+  ?property a sosa:ObservableProperty ; rdfs:label ?label .
+  OPTIONAL { ?property dcube:unitText ?unit }
+  OPTIONAL { ?category a dcube:Interpretation ; dcube:interprets ?property }
+}
+ORDER BY ?label ?category
+"""
+
+_BY_MONTH = """\
+# Mean of a property by year and month
+SELECT ?year ?month (AVG(?value) AS ?mean) (COUNT(?value) AS ?pixels)
+WHERE {
+  ?observation sosa:observedProperty <PROPERTY> ; sosa:resultTime ?time ; sosa:hasSimpleResult ?value .
+}
+GROUP BY (YEAR(?time) AS ?year) (MONTH(?time) AS ?month)
+ORDER BY ?year ?month
+"""
+
+_MAP = """\
+# The cells of a property at one time, on the map
+SELECT ?value ?area
+WHERE {
+  ?observation sosa:observedProperty <PROPERTY> ; sosa:resultTime ?time ;
+    sosa:hasFeatureOfInterest ?cell ; sosa:hasSimpleResult ?value .
+  ?cell dcube:hasFootprint/geo:asWKT ?area .
+  FILTER(?time = "TIME"^^xsd:dateTime)
+}
+LIMIT 2000
+"""
+
 QUESTIONS: dict[str, tuple[str, str]] = {
     "fire": ("Assets near extreme fire danger", FIRE),
     "drought": ("Districts in drought with rising displacement", DROUGHT),
@@ -92,3 +132,16 @@ QUESTIONS: dict[str, tuple[str, str]] = {
     "railway": ("Moving scatterers near railways", RAILWAY),
 }
 """Title and text of each question by name."""
+
+
+def examples(cube: SemanticCube) -> tuple[tuple[str, str], ...]:
+    """Return title and text of questions that can be asked of a cube: general ones, and worked ones that fit it."""
+    found = [("Properties and categories", _PROPERTIES)]
+    timed = [item for source in cube.cubes for item in source.variables.values() if not item.static]
+    for variable in timed[:3]:
+        time = str(DATE_TIME.decode([int(variable.grid.times[-1])])[0].value)
+        found.append((f"Mean of {variable.label} by month", _BY_MONTH.replace("PROPERTY", variable.property)))
+        if min(variable.grid.shape) > 1:
+            text = _MAP.replace("PROPERTY", variable.property).replace("TIME", time)
+            found.append((f"Map of {variable.label} at its last time", text))
+    return (*found, *(item for item in QUESTIONS.values() if cube.fits(item[1])))

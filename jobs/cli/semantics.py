@@ -318,17 +318,17 @@ def serve(
 
     from deepcube.embedded import default_home
     from deepcube.semantics.endpoint import EndpointConfig, build_app, read_key
-    from deepcube.semantics.questions import QUESTIONS
+    from deepcube.semantics.questions import examples
     from deepcube.semantics.workers import EngineConfig
 
-    _engine(cubes, mappings, store, data)  # whatever is wrong is said now, not at the first query
+    opened = _engine(cubes, mappings, store, data)  # whatever is wrong is said now, not at the first query
     pairs = tuple((cube, mappings[i] if i < len(mappings) else None) for i, cube in enumerate(cubes))
     engine = EngineConfig(pairs, None if store is None else str(store), tuple(map(str, data)), max_values, stated_first)
     key, path = None, key_file or default_home() / "semantics.key"
     if not no_key:
         key = read_key(path)
         click.echo(f"key: in {path}")
-    config = EndpointConfig(engine, key, timeout, max_rows, workers, tuple(QUESTIONS.values()))
+    config = EndpointConfig(engine, key, timeout, max_rows, workers, examples(opened))
     click.echo(f"SPARQL endpoint: http://{host}:{port}/sparql, query page: http://{host}:{port}/")
     uvicorn.run(build_app(config), host=host, port=port, log_level="warning")
 

@@ -149,11 +149,11 @@ def test_without_the_key_nothing_is_told(visit: Callable[..., Page]) -> None:
 def test_plan_triples_and_files(visit: Callable[..., Page], tmp_path: Path) -> None:
     page = visit()
     _run(page, QUESTIONS["fire"][1], "Explain")
-    page.locator("pre").filter(has_text="interpretation: fwi > 50").wait_for()
+    page.locator("#answer pre").filter(has_text="interpretation: fwi > 50").wait_for()
     _shot(page, "plan")
     _run(page, "CONSTRUCT { ?h rdfs:label ?l } WHERE { ?h a feature:Hospital ; rdfs:label ?l }")
-    page.locator("pre").filter(has_text="near-fire").wait_for()
-    assert "window.hacked" in page.locator("pre").inner_text()
+    page.locator("#answer pre").filter(has_text="near-fire").wait_for()
+    assert "window.hacked" in page.locator("#answer pre").inner_text()
     page.get_by_label("Query").fill(QUESTIONS["volcano"][1])
     with page.expect_download() as download:
         page.get_by_label("Save as").select_option("csv")
