@@ -71,7 +71,7 @@ def _through_the_client(
             rate = feast["pit_rows_per_s"]
             lines.append(Comparison(measured[0].what, measured[0].ours, rate, "Feast, DuckDB store", "rows/s", 50.0))
     if "online" in parts:
-        lines += online(fs, arguments.online_rows, arguments.seconds, feast)
+        lines += online(fs, arguments.online_rows, arguments.seconds, feast, _mysql_host(home))
     return lines
 
 
@@ -79,6 +79,10 @@ def _server(home: Path) -> psutil.Process:
     running = find(home)
     assert running is not None
     return psutil.Process(running.pid)
+
+
+def _mysql_host(home: Path) -> str:
+    return str(json.loads((home / "settings.json").read_text())["mysql_host"])
 
 
 def _start(home: Path) -> list[Comparison]:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import anyio.from_thread
-import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deepcube.embedded.errors import GENERIC_INTERNAL, ApiError
 from deepcube.embedded.routing import PREFIX
+
+if TYPE_CHECKING:
+    import httpx
 
 _LOCAL = "https://embedded"
 
@@ -32,7 +35,12 @@ class Gateway:
 
     def __init__(self, rest: ASGIApp) -> None:
         self.rest = rest
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app=rest), base_url=_LOCAL, timeout=None)
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        import httpx  # at the first page, not at the server's start: it imports a command line of its own
+
+        return httpx.AsyncClient(transport=httpx.ASGITransport(app=self.rest), base_url=_LOCAL, timeout=None)
 
     async def call(
         self,
@@ -146,6 +154,8 @@ class Forward:
     """
 
     def __init__(self, rest: Rest, path: str, headers: Mapping[str, str]) -> None:
+        import httpx
+
         self._rest = rest
         self._url = httpx.URL(_LOCAL + PREFIX + path)
         self._headers = {name.encode(): value.encode() for name, value in headers.items()}

@@ -20,6 +20,7 @@ from deepcube.embedded.online.errors import QueryError
 MAX_SECONDS = 120.0
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 _MAX_PLANS = 2000
+_CACHE_KIB = 32 * 1024  # of pages; look-ups at random keys would otherwise read most pages again
 _STATEMENTS = 512
 _INSTRUCTIONS = 100_000  # between looks at the clock
 _TYPING_VIEW = "typing"
@@ -138,6 +139,7 @@ class Reader:
         )
         prepare_connection(self._connection)
         self._connection.execute(f"ATTACH ? AS {quoted(schema)}", (f"{file.as_uri()}?mode=ro",))
+        self._connection.execute(f"PRAGMA {quoted(schema)}.cache_size = -{_CACHE_KIB}")
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 1)
         # The table is made at its first use, which the authorizer would not allow.

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.csv as csv
-import pyarrow.dataset as arrow
 
 from deepcube.embedded.catalog import Entity, now_ms
 from deepcube.embedded.platform import Platform, Project
@@ -22,6 +21,9 @@ from deepcube.embedded.quality.profile import ProfileConfig, profile
 from deepcube.embedded.quality.statistics import StatisticsQuery
 from deepcube.embedded.query.engine import connect
 from deepcube.embedded.store import datasets
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as arrow
 
 Json = dict[str, Any]
 
@@ -100,6 +102,8 @@ def _profile(platform: Platform, folder: Path, config: ProfileConfig) -> list[Js
 
 
 def _open(folder: Path) -> arrow.Dataset:
+    import pyarrow.dataset as arrow  # imports pandas: a second of the server's start
+
     files = sorted(str(path) for path in folder.iterdir() if path.suffix in (".parquet", ".csv", ".tsv"))
     if files and files[0].endswith((".csv", ".tsv")):
         delimiter = "\t" if files[0].endswith(".tsv") else ","

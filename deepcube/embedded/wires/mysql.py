@@ -8,6 +8,7 @@ and is sent row by row as fast as the client takes it.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import logging
 import re
@@ -75,6 +76,7 @@ class MySqlWire:
         self.connections: set[_Connection] = set()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mysql")
         self.numbers = itertools.count(1)
+        self._warm = False
         self._at_once: dict[int, Reader] = {}
         self._server: asyncio.Server | None = None
 
@@ -95,6 +97,12 @@ class MySqlWire:
         await asyncio.get_running_loop().run_in_executor(None, self.threads.shutdown)
         for reader in self._at_once.values():
             reader.close()
+
+    def warm_up(self) -> None:
+        """Have a worker thread import what Arrow wants at its first array, before many rows are asked for."""
+        if not self._warm:
+            self._warm = True
+            self.threads.submit(importlib.import_module, "pandas")
 
     def readers(self, project: Project) -> Readers:
         """Return the readers of a project, for worker threads."""
@@ -222,6 +230,7 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._deadline.cancel()
+        self._wire.warm_up()
         self._project, self._schema = project, project.name.encode()
         self._send(sequence + 1, [mysql.LOGIN_DONE, mysql.OK])
 

@@ -13,9 +13,7 @@ from deepcube.embedded.wires import mysql_protocol as mysql
 
 _MANY = 48  # fewer rows are quicker one by one
 _LONGEST = 250  # bytes of a value whose length fits one byte
-_LENGTHS = pa.array([bytes((size,)) for size in range(_LONGEST + 1)], pa.binary())
-_NULL = pa.scalar(b"\xfb", pa.binary())
-_NOTHING = pa.scalar(b"", pa.binary())
+_LENGTHS = pa.Array.from_buffers(pa.binary(1), _LONGEST + 1, [None, pa.py_buffer(bytes(range(_LONGEST + 1)))])
 _TYPES = {
     **dict.fromkeys(("TINYINT", "BOOLEAN", "SMALLINT", "INT", "BIGINT"), pa.int64()),
     **dict.fromkeys(("FLOAT", "DOUBLE"), pa.float64()),
@@ -62,12 +60,13 @@ def _together(sequence: int, rows: Sequence[tuple[Any, ...]], declared: Sequence
         for values, name in zip(zip(*rows, strict=True), declared, strict=True)
         for part in _column(pa.array(values, _TYPES[name]))
     ]
-    content = pc.binary_join_element_wise(*parts, _NOTHING)
+    nothing = pa.scalar(b"")
+    content = pc.binary_join_element_wise(*parts, nothing)
     heads = np.empty((len(rows), 4), np.uint8)
     heads[:, :3] = np.asarray(pc.binary_length(content), "<u4")[:, None].view(np.uint8)[:, :3]
     heads[:, 3] = np.arange(sequence, sequence + len(rows)) & 0xFF
     head = pa.Array.from_buffers(pa.binary(4), len(rows), [None, pa.py_buffer(heads)]).cast(pa.binary())
-    packets = pc.binary_join_element_wise(head, content, _NOTHING)
+    packets = pc.binary_join_element_wise(head, content, nothing)
     _, offsets, text = packets.buffers()
     return bytes(text[: np.frombuffer(offsets, "<i4")[len(rows)]])
 
@@ -75,7 +74,7 @@ def _together(sequence: int, rows: Sequence[tuple[Any, ...]], declared: Sequence
 def _column(values: pa.Array) -> tuple[pa.Array, ...]:
     """Return, for each value, its length and its text."""
     text = values if pa.types.is_binary(values.type) else values.cast(pa.string()).cast(pa.binary())
-    length = _LENGTHS.take(pc.binary_length(text))
+    length = _LENGTHS.take(pc.binary_length(text)).cast(pa.binary())
     if not text.null_count:
         return length, text
-    return pc.fill_null(length, _NULL), pc.fill_null(text, _NOTHING)
+    return pc.fill_null(length, b"\xfb"), pc.fill_null(text, b"")
