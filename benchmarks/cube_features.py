@@ -1,11 +1,14 @@
 """Features of a cube: declared and tiled, beside ``to_dataframe`` and pandas; and Spark beside one process.
 
 Run ``python -m benchmarks.cube_features``. Every measurement is a process of its own, so that peak memory is its own.
+The cost curve: ``--scales 1 10 100 --pandas-up-to 10``. Spark: ``--engines deepcube spark --scales 100``; from what a
+chunk costs there it tells, on paper, how long a cube of 1 TB takes on how many cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
@@ -169,31 +172,71 @@ def agree(path: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scales", type=int, nargs="+", default=[1, 10], help="cube sizes, times 64 x 64 pixels")
-    parser.add_argument("--spark", action="store_true", help="also run Spark local[2] on the largest cube")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["deepcube", "pandas"], help="what to run")
+    parser.add_argument("--pandas-up-to", type=int, default=10, help="largest scale for pandas: its memory grows along")
+    parser.add_argument("--data", type=Path, help="folder to keep the generated cubes in (default: a temporary one)")
     parser.add_argument("--one", nargs=2, metavar=("ENGINE", "CUBE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(measure(*options.one)))
         return
-    table = Table("pixels", "rows", "engine", "seconds", "rows/s", "peak MB", "deepcube is faster by")
     with tempfile.TemporaryDirectory() as folder:
+        place = options.data or Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        found: dict[int, dict[str, dict[str, float]]] = {}
         for scale in options.scales:
-            cube = Path(folder) / f"cube_{scale}.zarr"
-            make_cube(cube, scale)
-            if scale == options.scales[0]:
+            cube = place / f"cube_{scale}.zarr"
+            if not cube.exists():
+                make_cube(partial := cube.with_suffix(".building"), scale)
+                partial.rename(cube)
+            if scale == min(options.scales) and "pandas" in options.engines:
                 agree(str(cube))
-            engines = ["deepcube", "pandas"]
-            if options.spark and scale == options.scales[-1]:
-                engines.append("spark")
-            found = {engine: _measured(engine, cube) for engine in engines}
-            for engine, result in found.items():
-                ratio = result["seconds"] / found["deepcube"]["seconds"]
-                rate = result["rows"] / result["seconds"]
-                row = (engine, f"{result['seconds']:.2f}", f"{rate:,.0f}", f"{result['peak_mb']:.0f}", f"{ratio:.1f} x")
-                table.add_row(f"{scale * SIDE * SIDE:,}", f"{result['rows']:,.0f}", *row)
-    Console(width=120).print(table)
+            engines = [e for e in options.engines if e != "pandas" or scale <= options.pandas_up_to]
+            found[scale] = {engine: _measured(engine, cube) for engine in engines}
+    _report(found)
+
+
+def _report(found: dict[int, dict[str, dict[str, float]]]) -> None:
+    """Print the table, the cost curve, the estimate from Spark's run, and the results as JSON."""
+    console = Console(width=120)
+    table = Table("pixels", "rows", "engine", "seconds", "rows/s", "peak MB", "deepcube is faster by")
+    for scale, results in found.items():
+        for engine, result in results.items():
+            ratio = result["seconds"] / results["deepcube"]["seconds"] if "deepcube" in results else float("nan")
+            rate = result["rows"] / result["seconds"]
+            row = (engine, f"{result['seconds']:.2f}", f"{rate:,.0f}", f"{result['peak_mb']:.0f}", f"{ratio:.1f} x")
+            table.add_row(f"{scale * SIDE * SIDE:,}", f"{result['rows']:,.0f}", *row)
+    console.print(table)
+    scales = sorted(found)
+    for small, large in itertools.pairwise(scales):
+        for engine in sorted(set(found[small]) & set(found[large])):
+            before, after = found[small][engine], found[large][engine]
+            times = ", ".join(f"{name} {after[key] / before[key]:.1f} x" for name, key in _COSTS)
+            console.print(f"{engine}: a cube {large / small:g} times as large takes {times}")
+    if "spark" in found[scales[-1]]:
+        _on_paper(console, scales[-1], found[scales[-1]]["spark"]["seconds"])
+    print(json.dumps({str(scale): results for scale, results in found.items()}))
+
+
+_COSTS = (("the time", "seconds"), ("the memory", "peak_mb"))
+
+
+def _on_paper(console: Console, scale: int, seconds: float) -> None:
+    """Print what Spark's run says about a cube of 1 TB: the cost of a chunk, times chunks, shared among cores."""
+    chunk = STEPS * SIDE * SIDE * 4
+    each = 2 * seconds / (2 * scale)  # two cores, two variables
+    chunks = 1e12 / chunk
+    console.print(
+        f"Spark local[2]: {each * 1000:.0f} ms of a core for a chunk of {chunk / 1e6:.1f} MB, its start included. "
+        f"1 TB is {chunks:,.0f} such chunks, {chunks * each / 3600:,.0f} core hours:"
+    )
+    for cores in (16, 64, 256, 1024):
+        console.print(f"  {cores:>5} cores: {chunks * each / cores / 3600:6.1f} h")
+    console.print(
+        "On paper: tiles are independent, so that cores share them evenly; the store's network is not counted."
+    )
 
 
 def _measured(engine: str, cube: Path) -> dict[str, float]:

@@ -18,7 +18,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import tensorstore as ts
-from numcodecs import zstd  # type: ignore[import-untyped]
+from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from deepcube.cubes.errors import NotACubeError
@@ -27,6 +27,7 @@ _BYTES = ({"name": "bytes"}, {"name": "bytes", "configuration": {"endian": "litt
 _INDEX = [_BYTES[1], {"name": "crc32c"}]
 _ABSENT = 2**64 - 1
 _MAGIC = 0xFD2FB528
+_ZSTD = Zstd()
 _INDEXES = 64
 """Indexes of shards that are remembered."""
 
@@ -85,7 +86,7 @@ class ChunkFiles:
             size = _content(stored)
             if size is not None and size != out.nbytes:
                 raise ValueError(f"it holds {size} bytes, expected {out.nbytes}")
-            zstd.decompress(stored, out)
+            _ZSTD.decode(stored, out)
         except (OSError, ValueError, RuntimeError) as error:
             raise NotACubeError(
                 f"Chunk {'/'.join(map(str, index))} of {self.folder} cannot be read ({error}). Check that the cube is "
