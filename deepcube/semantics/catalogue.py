@@ -45,7 +45,7 @@ def catalogue(
 
 
 def _cube(cube: CubeSource, subject: ox.NamedNode) -> Iterator[ox.Triple]:
-    for quad in cube.description():
+    for quad in sorted(cube.description(), key=lambda quad: (str(quad.subject), str(quad.predicate))):
         yield ox.Triple(quad.subject, quad.predicate, quad.object)
     yield ox.Triple(subject, _NODE(v.A), _NODE(v.STAC + "Collection"))
     yield ox.Triple(subject, _NODE(v.DCTERMS + "identifier"), ox.Literal(cube.mapping.name))

@@ -161,7 +161,7 @@ class CubeSource:
             dataset = node(f"{self.mapping.base}{grid.name}")
             yield ox.Quad(dataset, node(v.A), node(v.QB + "DataSet"))
             yield ox.Quad(cube, node(v.DCTERMS + "hasPart"), dataset)
-            for slot in (v.AT_CELL, v.AT_TIME):
+            for slot in (v.AT_CELL, v.AT_TIME) if len(grid.times) else (v.AT_CELL,):
                 yield ox.Quad(dataset, node(v.DCUBE + "dimension"), node(slot))
         for variable in self.variables.values():
             subject = node(variable.property)

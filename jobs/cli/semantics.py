@@ -16,6 +16,7 @@ from jobs.cli.platform import home_option, resolve_home
 
 if TYPE_CHECKING:
     from deepcube.semantics import Answer, SemanticCube
+    from deepcube.semantics.terms import Term
 
 _FORMATS = ("table", "json", "xml", "csv", "tsv", "geojson", "ttl", "nt", "rdf", "jsonld")
 _SHOWN_ROWS = 1000
@@ -243,11 +244,13 @@ def _table(answer: Answer) -> Iterator[str]:
     from rich.console import Console
     from rich.table import Table
 
-    table, count = Table(*answer.variables), 0
+    table, count = Table(), 0
+    for name in answer.variables:
+        table.add_column(name, overflow="fold")
     for row in answer.rows:
         count += 1
         if count <= _SHOWN_ROWS:
-            table.add_row(*("" if term is None else _short(term.value) for term in row))
+            table.add_row(*("" if term is None else _short(term) for term in row))
     console = Console()
     with console.capture() as captured:
         console.print(table)
@@ -256,14 +259,21 @@ def _table(answer: Answer) -> Iterator[str]:
     yield f"{count:,} {'row' if count == 1 else 'rows'}{rest}\n"
 
 
-def _short(text: str) -> str:
-    from deepcube.semantics.vocabulary import PREFIXES
+def _short(term: Term) -> str:
+    """Return a term for a table: prefixed names, numbers of seven digits, no more than a line or two of text."""
+    from pyoxigraph import Literal
 
+    from deepcube.semantics.vocabulary import CUBE_BASE, PREFIXES, XSD
+
+    text = term.value
+    if isinstance(term, Literal):
+        number = term.datatype.value in (XSD + "double", XSD + "float", XSD + "decimal")
+        return f"{float(text):.7g}" if number else text if len(text) <= 80 else text[:77] + "..."
     for prefix, namespace in PREFIXES.items():
         local = text.removeprefix(namespace)
         if local != text and local and "/" not in local:
             return f"{prefix}:{local}"
-    return text if len(text) <= 80 else text[:77] + "..."
+    return text.removeprefix(CUBE_BASE.removesuffix("cube/"))
 
 
 @semantics.command(name="questions")
