@@ -173,4 +173,9 @@ def _value_problems(name: str, variable: Variable, grid: Grid) -> Iterator[Probl
         yield Problem("warning", name, f"the same value {low:g} everywhere", "check that it was written")
     share = 1 - valid / data.size if data.size else 0.0
     if share > 0.5:
-        yield Problem("warning", name, f"{share:.0%} of the values are gaps", "ask views for a lower least valid share")
+        yield Problem(
+            "warning",
+            name,
+            f"{share:.0%} of the values are gaps",
+            "give views a lower `least`, the share of a pixel or step that must be valid",
+        )

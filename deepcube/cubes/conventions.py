@@ -86,11 +86,13 @@ def find_crs(dataset: xr.Dataset, crs: Any = None) -> pyproj.CRS | None:
     """
     if crs is not None:
         return parse_crs(crs)
-    import rioxarray  # noqa: F401  (registers the accessor that finds CF grid mappings; takes seconds with all it needs)
-
-    stated = dataset.rio.crs
-    if stated is not None:
-        return pyproj.CRS.from_wkt(stated.to_wkt())
+    for name in _grid_mappings(dataset):
+        attrs = dict(dataset[name].attrs) if name in dataset.variables else {}
+        if {"crs_wkt", "spatial_ref", "grid_mapping_name"} & set(attrs):
+            try:
+                return pyproj.CRS.from_cf(attrs)
+            except (pyproj.exceptions.CRSError, KeyError, TypeError, ValueError):
+                continue
     for key in ("crs", "proj:epsg", "epsg", "spatial_ref"):
         if isinstance(dataset.attrs.get(key), (str, int, np.integer)):
             try:
@@ -98,6 +100,16 @@ def find_crs(dataset: xr.Dataset, crs: Any = None) -> pyproj.CRS | None:
             except pyproj.exceptions.CRSError:
                 continue
     return None
+
+
+def _grid_mappings(dataset: xr.Dataset) -> list[str]:
+    """Return the names of the variables that may hold a CF grid mapping, those that variables name first."""
+    named = [
+        str(held.get("grid_mapping", "")).partition(":")[0].strip()
+        for data in dataset.data_vars.values()
+        for held in (data.encoding, data.attrs)
+    ]
+    return [*dict.fromkeys(name for name in named if name), "spatial_ref", "crs"]
 
 
 def parse_crs(crs: Any) -> pyproj.CRS:

@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyproj
-import rasterio
 import xarray as xr
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -95,6 +92,10 @@ class LayerStack(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        import rasterio  # loads much that cubes in Zarr and NetCDF do without
+        from rasterio.errors import RasterioError
+        from rasterio.windows import Window
+
         times, rows, cols = (np.arange(size)[index] for size, index in zip(self.shape, key, strict=True))
         if min(np.size(times), np.size(rows), np.size(cols)) == 0:
             return np.empty(tuple(np.size(i) for i in (times, rows, cols) if np.ndim(i)), dtype=self.dtype)
@@ -183,6 +184,9 @@ def _geometry(raster: Raster) -> tuple[int, int, tuple[float, ...], str | None]:
 
 def _scan(path: Path, name: str) -> tuple[Raster, list[Layer]]:
     """Read everything but the pixels of a file."""
+    import rasterio
+    from rasterio.errors import RasterioError
+
     try:
         with rasterio.open(path) as file:
             if file.transform.b or file.transform.d:

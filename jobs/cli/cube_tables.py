@@ -37,6 +37,32 @@ def show_cube(found: dict[str, Any], console: Console) -> None:
         _show_grid(grid, console)
 
 
+def show_problems(problems: list[dict[str, Any]], name: str, console: Console) -> None:
+    """Print what is wrong with a cube, errors first; what is found at several places is said once.
+
+    Parameters
+    ----------
+    problems : list of dict
+        Documents of :class:`deepcube.cubes.Problem`.
+    name : str
+        Name of the cube.
+    console : rich.console.Console
+        Where to; nothing is cut in narrow ones.
+    """
+    if not problems:
+        console.print(f"no problems found in {name}", markup=False, highlight=False)
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for problem in sorted(problems, key=lambda problem: str(problem["severity"])):
+        groups.setdefault((problem["severity"], problem["what"], problem["todo"]), []).append(problem["where"])
+    for (severity, what, todo), places in groups.items():
+        console.print(
+            Text(severity, "red" if severity == "error" else "yellow") + Text(f"  {what}", ""), highlight=False
+        )
+        for place in places:
+            console.print(f"    in {place}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    {todo[:1].upper()}{todo[1:]}.", markup=False, highlight=False, style="dim")
+
+
 def _show_grid(grid: dict[str, Any], console: Console) -> None:
     sizes = " ".join(f"{dim}={size}" for dim, size in grid["sizes"].items())
     spacing = "" if grid["resolution"] is None else ", pixels of " + " x ".join(f"{s:.6g}" for s in grid["resolution"])

@@ -9,9 +9,8 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from jobs.cli.cube_tables import show_cube
+from jobs.cli.cube_tables import show_cube, show_problems
 from jobs.cli.errors import PlatformError
 from jobs.cli.publish import publish
 
@@ -85,11 +84,7 @@ def check(cube: Path, crs: str | None, as_json: bool, quick: bool) -> None:
     if as_json:
         click.echo(json.dumps([problem.document() for problem in problems]))
     else:
-        table = Table("", "where", "found", "what to do")
-        for problem in problems:
-            colour = "red" if problem.severity == "error" else "yellow"
-            table.add_row(f"[{colour}]{problem.severity}[/]", problem.where, problem.what, problem.todo)
-        Console().print(table if problems else f"no problems found in {opened.name}")
+        show_problems([problem.document() for problem in problems], opened.name, Console())
     if any(problem.severity == "error" for problem in problems):
         raise click.exceptions.Exit(1)
 

@@ -96,7 +96,7 @@ def test_opening_reads_no_pixels(write_tiff: WriteTiff, monkeypatch: pytest.Monk
             return read(self, *args, **kwargs)
 
     cube = open_cube(path)
-    monkeypatch.setattr("deepcube.cubes.geotiff.rasterio.open", lambda path: Spy(rasterio._path._parse_path(path)))
+    monkeypatch.setattr(rasterio, "open", lambda path: Spy(rasterio._path._parse_path(path)))
     assert windows == []
     assert cube["n"].isel(time=1, y=slice(1, 3), x=2).to_numpy().tolist() == [22.0, 26.0]
     assert [(window.row_off, window.col_off, window.height, window.width) for window in windows] == [(1, 2, 2, 1)]

@@ -12,7 +12,7 @@ import rasterio
 import xarray as xr
 from click.testing import CliRunner
 
-from deepcube.cubes import NotACubeError, TimeAxisError, open_cube, write_cube
+from deepcube.cubes import NotACubeError, TimeAxisError, UnknownVariableError, open_cube, write_cube
 from jobs.cli.cubes import cubes
 from tests.cubes.conftest import WriteTiff
 
@@ -146,6 +146,17 @@ def test_netcdf_files_follow_each_other(dataset: xr.Dataset, tmp_path: Path) -> 
     timed.isel(time=[2, 3]).to_netcdf(folder / "s2_c.nc")
     with pytest.raises(TimeAxisError, match=r"more than once|unsorted"):
         open_cube(folder)
+
+
+def test_files_of_two_coordinate_systems_are_two_grids(dataset: xr.Dataset, tmp_path: Path) -> None:
+    for zone in (37, 38):
+        dataset[["ndvi"]].rio.write_crs(f"EPSG:326{zone}").to_netcdf(tmp_path / f"zone{zone}.nc")
+    cube = open_cube(tmp_path)
+    systems = {grid.name: None if grid.crs is None else grid.crs.to_epsg() for grid in cube.grids}
+    assert systems == {"zone37": 32637, "zone38": 32638}
+    assert set(cube.variables) == {"zone37/ndvi", "zone38/ndvi"}  # one name twice, never mixed up
+    with pytest.raises(UnknownVariableError, match="zone37/ndvi"):
+        cube["ndvi"]
 
 
 def test_sites_of_a_netcdf_file_are_points(shared_data: Path) -> None:

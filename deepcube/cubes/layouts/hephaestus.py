@@ -12,10 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rasterio
 import xarray as xr
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.features import rasterize
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -66,6 +63,8 @@ class PolygonStack(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._draw)
 
     def _draw(self, key: tuple[Any, ...]) -> np.ndarray:
+        from rasterio.features import rasterize  # rasterio loads much that other cubes do without
+
         wanted = np.arange(self.shape[0])[key[0]]
         drawn = np.zeros((np.size(wanted), *self.shape[1:]), dtype=self.dtype)
         for image, number in zip(drawn, np.atleast_1d(wanted), strict=True):
@@ -155,6 +154,8 @@ def _dates(note: Mapping[str, Any]) -> Pair:
 
 
 def _frame(name: str, images: list[_Image], crs: Any) -> Grid:
+    from rasterio.errors import NotGeoreferencedWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         headers = [_header(image.path) for image in images]
@@ -192,6 +193,9 @@ def _frame(name: str, images: list[_Image], crs: Any) -> Grid:
 
 
 def _header(path: Path) -> tuple[int, int, str, Any, str | None]:
+    import rasterio
+    from rasterio.errors import RasterioError
+
     try:
         with rasterio.open(path) as file:
             wkt = file.crs.to_wkt() if file.crs else None

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rasterio
 import xarray as xr
-from rasterio.errors import RasterioError
 from xarray.core import indexing
 
 from deepcube.cubes.conventions import is_simulated, parse_crs
@@ -58,6 +56,9 @@ def open_interferograms(paths: Sequence[Path], crs: Any = None) -> Opened:
     NotACubeError
         If files differ in size or place, repeat a pair, or are damaged.
     """
+    import rasterio  # loads much that other cubes do without
+    from rasterio.errors import RasterioError
+
     layers: dict[str, dict[tuple[pd.Timestamp, pd.Timestamp] | None, Layer]] = {}
     first, simulated = None, False
     for path in paths:

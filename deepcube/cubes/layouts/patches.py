@@ -7,10 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import rasterio
 import xarray as xr
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from rasterio.windows import Window
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -50,6 +47,10 @@ class ImageStack(BackendArray):
 def _grey(path: Path) -> np.ndarray:
     """Return the corner of an image as phase in radians: grey 0 to 255 is -pi to pi."""
     import warnings
+
+    import rasterio  # loads much that other cubes do without
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.windows import Window
 
     try:
         with warnings.catch_warnings():
