@@ -102,7 +102,11 @@ def _pattern(node: CompValue, fresh: Fresh, silent: Silent) -> CompValue:
     result = CompValue("BGP", triples=plain)
     for triple in node.triples:
         if _is_computed(triple, silent):
-            text = _class_text(*triple) if str(triple[1]) == v.A else _relation_text(triple, fresh, silent is not None)
+            if str(triple[1]) == v.A:
+                text = _class_text(*triple)
+            else:
+                ends = [term for term in (triple[0], triple[2]) if is_variable(term)]
+                text = _relation_text(triple, fresh, silent is not None, [other for other in plain if other[0] in ends])
             result = CompValue("Join", p1=result, p2=CompValue("Text", text=text))
     return result
 
@@ -114,8 +118,11 @@ def _class_text(subject: Any, predicate: Any, value: Any) -> str:
     return f"{{ SELECT DISTINCT {name} WHERE {{ {term_text(subject)} {path} {term_text(value)} . }} }}"
 
 
-def _relation_text(triple: Any, fresh: Fresh, stated_first: bool) -> str:
-    """Return a sub-select of the distinct pairs that stand in a relation."""
+def _relation_text(triple: Any, fresh: Fresh, stated_first: bool, said: list[Any]) -> str:
+    """Return a sub-select of the distinct pairs that stand in a relation and of which other triples hold.
+
+    What else the pattern says of the two is said again inside, for all features are too many to be compared.
+    """
     subject, predicate, value = triple
     one, other = fresh("wkt"), fresh("wkt")
     branches = [triples_text([triple])]
@@ -125,7 +132,7 @@ def _relation_text(triple: Any, fresh: Fresh, stated_first: bool) -> str:
         parts = [_geometry_text(subject, left, one, fresh), _geometry_text(value, right, other, fresh)]
         branches.append(f"{' '.join(parts)} FILTER({expression_text(call)}){silence}")
     names = " ".join(term_text(term) for term in dict.fromkeys((subject, value)) if is_variable(term))
-    union = " UNION ".join(f"{{ {branch} }}" for branch in branches)
+    union = " UNION ".join(f"{{ {triples_text(said)} {branch} }}" for branch in branches)
     return f"{{ SELECT DISTINCT {names or '(1 AS ?_holds)'} WHERE {{ {union} }} }}"
 
 

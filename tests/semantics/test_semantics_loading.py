@@ -9,7 +9,7 @@ import pyoxigraph as ox
 import pytest
 import shapely
 
-from deepcube.semantics import LoadError, VectorStore
+from deepcube.semantics import LoadError, SemanticCube, VectorStore
 from deepcube.semantics.geometry import parse_geometry
 from deepcube.semantics.loading import load_file
 from deepcube.semantics.openstreetmap import CUT_OFF
@@ -116,3 +116,19 @@ def test_broken_files_are_named(tmp_path: Path, name: str, text: str, said: str)
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match=r"nothing\.ttl"):
         list(load_file(tmp_path / "nothing.ttl"))
+
+
+def test_relations_of_a_whole_extract_are_asked_of_few(shared_data: Path) -> None:
+    """Buildings in a suburb among 12,000 things: what the query says of both sides keeps the pairs few."""
+    store = VectorStore()
+    store.add(load_file(shared_data / "osm-helsinki" / "Helsinki.osm.pbf"))
+    query = """SELECT ?pub ?block { ?pub osmkey:amenity "pub" ; geo:sfWithin ?block .
+      ?block osmkey:building "retail" }"""
+    found = {(row[0].value, row[1].value) for row in SemanticCube([], store).query(query).rows if row[0] and row[1]}
+
+    def shapes(key: str, value: str) -> list[tuple[str, shapely.Geometry]]:
+        rows = _ask(store, f'SELECT ?x ?w {{ ?x osmkey:{key} "{value}" ; geo:hasGeometry/geo:asWKT ?w }}')
+        return [(iri, shapely.from_wkt(text)) for iri, text in rows]
+
+    pubs, blocks = shapes("amenity", "pub"), shapes("building", "retail")
+    assert found == {(pub, block) for pub, place in pubs for block, area in blocks if place.within(area)} != set()
