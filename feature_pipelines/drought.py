@@ -1,5 +1,7 @@
 """Feature pipeline of the drought use case: a cube becomes rows of four feature groups, or five with weather.
 
+Beside them it leaves a minicube, all that the cube knows as one block, in the project's files.
+
 The same source written twice leaves the same rows. Everything is checked before the first row is written.
 """
 
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from deepcube.oblivious import upload_files
 from features import drought
+from features.drought.minicube import MINICUBE_FILE, make_minicube
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -46,7 +50,13 @@ def run(project: "Project", source: str, *, progress: Progress | None = None) ->
     tell(0.0, f"opening {source}")
     with tempfile.TemporaryDirectory() as scratch:
         ndvi = drought.open_source(source, Path(scratch))
-        return {"source": source, **_write(project, ndvi, tell)}
+        written = _write(project, ndvi, tell)
+        tell(0.95, "writing the minicube")
+        path = Path(scratch) / MINICUBE_FILE
+        make_minicube(ndvi).to_netcdf(path)
+        upload_files(project, [path], f"Resources/drought/{ndvi.cube.name}")
+        tell(1.0, f"wrote {sum(written['feature_groups'].values())} rows of {ndvi.cube.name}")
+        return {"source": source, **written}
 
 
 def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict[str, Any]:
@@ -81,7 +91,6 @@ def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict
     tell(len(ndvi) / (len(ndvi) + 0.2), "writing the newest features online")
     for name, held in newest.items():
         groups[name].insert(pd.concat(held, ignore_index=True), storage="online", wait=True)
-    tell(1.0, f"wrote {sum(rows.values())} rows of {ndvi.cube.name}")
     return {
         "cube": ndvi.cube.name,
         "simulated": ndvi.cube.simulated,

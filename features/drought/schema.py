@@ -126,6 +126,17 @@ WEATHER_UNITS = {column.name: "mm" if column.name.startswith("rain") else "K" fo
 FEATURE_NAMES = [column.name for column in _INPUT_COLUMNS]
 """Names of the model inputs, in order; all double, none ever null."""
 
+
+def possible_range(name: str) -> tuple[float, float]:
+    """Return what a model input can be: NDVI lies within -1 and 1, so its departures within -2 and 2; and so on."""
+    if name.startswith(("ndvi_anomaly", "rain_anomaly", "temperature_anomaly")):
+        reach = {"ndvi": 2.0, "rain": 3000.0, "temperature": 60.0}[name.split("_", maxsplit=1)[0]]
+        return -reach, reach
+    if name.startswith("gap_lag"):
+        return 0.0, 1.0
+    return (0.0, float("inf")) if name == "steps_since_observation" else (-1.0, 1.0)
+
+
 PERSISTENCE = "ndvi_last_observed"
 """The input that is itself the persistence forecast, at every horizon."""
 

@@ -113,7 +113,7 @@ class NdviSource:
         longitude, latitude = self.grid.longitude_latitude()
         columns = np.arange(self.grid.shape[1])
         for rows in _row_blocks(self.grid):
-            acquired = _read(self.cube, self.inputs, self.masks, self.scale, rows)
+            acquired = read_ndvi(self.cube, self.inputs, self.masks, self.scale, rows)
             values, fraction = composite(acquired, self.steps)
             row, col = np.meshgrid(np.arange(rows.start, rows.stop), columns, indexing="ij")
             yield Block(
@@ -236,15 +236,22 @@ def _row_blocks(grid: Grid) -> list[slice]:
     return [slice(start, min(start + height, rows)) for start in range(0, rows, height)]
 
 
-def _read(
+def read_ndvi(
     cube: Cube, inputs: tuple[str, ...], masks: tuple[str, ...], scale: float, rows: slice
 ) -> NDArray[np.float64]:
     """Read NDVI of some rows at all acquisitions, shape (acquisitions, rows, x); unclear pixels are NaN."""
     bands = [cube[name].isel(y=rows).to_numpy().astype(float) for name in inputs]
     values = ndvi(*bands) if len(bands) == 2 else _scaled(bands[0], scale)
-    for name in masks:
-        values[~_CLEAR[name.lower()](cube[name].isel(y=rows).to_numpy())] = np.nan
+    values[~read_clear(cube, masks, rows, values.shape)] = np.nan
     return values
+
+
+def read_clear(cube: Cube, masks: tuple[str, ...], rows: slice, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Tell clear pixels of some rows at all acquisitions; without masks, all ``shape`` (acquisitions, rows, x) are."""
+    clear = np.ones(shape, bool)
+    for name in masks:
+        clear &= _CLEAR[name.lower()](cube[name].isel(y=rows).to_numpy())
+    return clear
 
 
 def _scaled(stored: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
@@ -269,7 +276,7 @@ def _survey(cube: Cube, grid: Grid, inputs: tuple[str, ...], masks: tuple[str, .
     low, high = np.inf, -np.inf
     count = {1.0: 0, _SCALE: 0}
     for rows in _row_blocks(grid):
-        values = _read(cube, inputs, masks, 1.0, rows)
+        values = read_ndvi(cube, inputs, masks, 1.0, rows)
         for scale in count:
             count[scale] += int(np.isfinite(_scaled(values[training], scale)).sum())
         if np.isfinite(values).any():

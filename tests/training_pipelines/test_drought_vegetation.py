@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from training_pipelines.drought.quantiles import LEVELS, below, coverage, crps, error_quantiles
+from features.drought.quantiles import LEVELS, below, coverage, crps, error_quantiles
 from training_pipelines.drought.vegetation import vegetation_scores
 
 seeds = st.integers(0, 1000)

@@ -23,12 +23,13 @@ from deepcube.oblivious import (
     working_folder,
 )
 from features import drought
+from features.drought.quantiles import LEVELS
 from training_pipelines.drought.card import add_card
 from training_pipelines.drought.data import TrainingData, TrainingDataError, read_training_data, require_cube
 from training_pipelines.drought.evaluation import Evaluation, draw, evaluate
 from training_pipelines.drought.model import ensemble, load_network, predict, train_fn
 from training_pipelines.drought.modes import MODES, Study, check_mode, config, study
-from training_pipelines.drought.quantiles import LEVELS
+from training_pipelines.drought.outlook import train_outlook
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -81,7 +82,12 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         If the feature store holds nothing, or too little, of that cube, or there is no such mode.
     """
     check_mode(mode)
-    tell = progress or (lambda fraction, message: None)
+    report = progress or (lambda fraction, message: None)
+    share = 0.3 if mode == "minicube" else 1.0  # the outlook takes the rest
+
+    def tell(fraction: float, message: str) -> None:
+        report(share * fraction, message)
+
     tell(0.0, f"reading the training data of {cube}")
     fs = project.get_feature_store()
     split = require_cube(fs, cube)
@@ -129,8 +135,13 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         )
         tracker.set_tags({"model": registered.name, "model_version": registered.version})
         uploaded = upload_files(project, figures, f"Resources/drought/{cube}")
+        outlook: dict[str, Any] = {}
+        if mode == "minicube":
+            outlook = train_outlook(
+                project, cube, view, data.version, SEEDS, tracker, lambda f, m: report(share + (1 - share) * f, m)
+            )
 
-    tell(1.0, f"registered {registered.name} version {registered.version}")
+    report(1.0, f"registered {registered.name} version {registered.version}")
     return {
         "cube": cube,
         "simulated": drought.is_simulated(view),
@@ -145,11 +156,12 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
             "baselines": baselines,
             "seeds": scores.seeds,
             "beats_baselines": scores.beats_baselines,
+            **({"outlook": outlook} if outlook else {}),
         },
         "mode": mode,
         "study": found.summary,
         "mlflow": {"run_id": tracker.run_id, "uri": tracker.uri},
-        "figures": uploaded,
+        "figures": uploaded + outlook.pop("figures", []),
     }
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from deepcube.oblivious import learning_curve, score_bars, score_table, spread
 from features import drought
+from features.drought.quantiles import error_quantiles, quantile_scores
 from training_pipelines.drought.data import Floats, Samples
-from training_pipelines.drought.quantiles import error_quantiles, quantile_scores
 from training_pipelines.drought.vegetation import vegetation_scores
 
 Scores = dict[str, dict[str, float]]
@@ -32,7 +32,7 @@ class Evaluation:
     further : dict of str to Scores
         By forecast, the baselines included: ``"vegetation"``, the scores by pixel of
         :func:`training_pipelines.drought.vegetation.vegetation_scores`, and ``"distribution"``, those of
-        :func:`training_pipelines.drought.quantiles.quantile_scores`.
+        :func:`features.drought.quantiles.quantile_scores`.
     offsets : list of list of float
         Quantiles of the model's errors in the validation period, by horizon and level: added to a forecast, they make
         it a distribution.

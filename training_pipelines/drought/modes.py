@@ -2,6 +2,8 @@
 
 ``single`` trains one network per seed in this process. ``hpo`` first searches hyperparameters on the validation period.
 ``ablation`` also tells what each input is worth there. ``data-parallel`` trains each network on two workers.
+``minicube`` also trains forecasts of months ahead, as distributions, on blocks of space and time: see
+:mod:`training_pipelines.drought.outlook`.
 """
 
 from collections.abc import Callable
@@ -25,7 +27,7 @@ from deepcube.oblivious import (
 from training_pipelines.drought.data import Samples, TrainingData, TrainingDataError
 from training_pipelines.drought.model import build_model, train_fn
 
-MODES = ("single", "hpo", "ablation", "data-parallel")
+MODES = ("single", "hpo", "ablation", "data-parallel", "minicube")
 """Names of the modes."""
 
 SEARCH_SPACE: dict[str, tuple[str, list[Any]]] = {
