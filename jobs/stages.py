@@ -17,7 +17,7 @@ What a use case offers beyond that it says in its :class:`UseCase`:
 
 Each ``run`` returns a JSON-able summary, which the job leaves in the project's ``Resources`` for whoever started it.
 Summaries share these keys, each where it applies: ``cube``, ``simulated``, ``feature_groups`` (rows written, by name),
-``feature_view``, ``model``, ``deployment``, ``example`` and ``figures`` (paths in the project); see
+``feature_view``, ``model``, ``deployment``, ``example``, ``findings`` and ``figures`` (paths in the project); see
 :class:`jobs.cli.summary.Summary`. The module ``jobs.<name>`` says what the use case is and is itself the job's script:
 
     USE_CASE = UseCase(name="drought", title="...", sources={"sample": "..."})

@@ -31,7 +31,7 @@ from jobs.stages import STAGES, UseCase
     show_default=True,
     help="What to run: all, features, training, inference, or a service of the use case, such as alert.",
 )
-@click.option("--mode", help="How to train, where the use case has several ways: single, hpo, ablation, data-parallel.")
+@click.option("--mode", help="How to train, where the use case has several ways, e.g. hpo or minicube.")
 @click.option("--json", "as_json", is_flag=True, help="End with one line: a JSON object of everything created.")
 @click.option(
     "--output",

@@ -43,6 +43,8 @@ class Summary:
         Duration of each stage.
     services : dict of str to dict
         What each service that ran has found.
+    findings : dict of str to dict
+        What else the stages found, by name, such as the scores of an index.
     """
 
     use_case: str
@@ -57,6 +59,7 @@ class Summary:
     figures: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     services: dict[str, dict[str, Any]] = field(default_factory=dict)
+    findings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, use_case: str, source: str, results: Mapping[str, Mapping[str, Any]]) -> Summary:
@@ -72,6 +75,7 @@ class Summary:
         for stage, result in results.items():
             summary.feature_groups += [n for n in result.get("feature_groups", []) if n not in summary.feature_groups]
             summary.figures += result.get("figures", [])
+            summary.findings |= result.get("findings", {})
             summary.seconds[stage] = result["seconds"]
             if stage not in STAGES:
                 summary.services[stage] = {name: result[name] for name in result if name not in _SHARED}
@@ -101,7 +105,7 @@ def show(summary: Summary, console: Console) -> None:
         console.print(f"deployment:     {summary.deployment['name']} ({summary.deployment['state']})")
     if summary.example:
         _show_example(summary.example, console)
-    for service, found in summary.services.items():
+    for service, found in {**summary.findings, **summary.services}.items():
         for name, value in found.items():
             console.print(f"{service} {name}: {value}", soft_wrap=True, markup=False, highlight=False)
     for figure in summary.figures:

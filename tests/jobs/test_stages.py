@@ -63,6 +63,7 @@ RESULTS = {
             "prediction": {"y": 2.0},
             "explanation": {"method": "ig", "attributions": {"y": {"x": 0.5}}, "completeness_error": {"y": 1e-6}},
         },
+        "findings": {"index": {"rmse": 4.0}},
         "figures": ["g.png"],
         "feature_groups": {"b": 3, "p": 4},
         "seconds": 3.0,
@@ -76,6 +77,7 @@ def test_the_summary_has_the_documented_keys() -> None:
     assert document["feature_groups"] == ["a", "b", "p"]
     assert document["figures"] == ["f.png", "g.png"]
     assert document["seconds"] == {"features": 1.0, "training": 2.0, "inference": 3.0}
+    assert document["findings"] == {"index": {"rmse": 4.0}}
     assert {"use_case", "source", "feature_view", "model", "deployment", "example"} <= set(document)
 
 
@@ -86,5 +88,5 @@ def test_whatever_ran_is_shown(stages: list[str]) -> None:
     text = console.export_text()
     assert "drought" in text
     assert ("0.125" in text and "0.25" in text) == ("training" in stages)
-    assert ("completeness error" in text) == ("inference" in stages)
+    assert ("completeness error" in text and "index rmse: 4.0" in text) == ("inference" in stages)
     assert ("simulated" in text) == ("features" in stages)
