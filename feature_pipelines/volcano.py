@@ -51,7 +51,8 @@ def run(project: Project, source: str, *, progress: Progress | None = None) -> d
         patches = []
         for patch in opened.read():
             patches.append(patch)
-            tell(0.6 * len(patches) / opened.length, f"read {len(patches)} of {opened.length} interferograms")
+            if len(patches) % 32 == 1:
+                tell(0.6 * len(patches) / opened.length, f"read {len(patches)} of {opened.length} interferograms")
     if not patches:
         reason = opened.refused[0]["reason"] if opened.refused else "it is empty"
         raise volcano.InterferogramError(f"Found no interferogram that can be read in {source}: {reason}")

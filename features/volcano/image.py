@@ -174,6 +174,27 @@ def phasor(phase: NDArray[np.float32]) -> Floats:
     return parts.reshape(SIDE, LOOKS, SIDE, LOOKS, 2).mean(axis=(1, 3)).astype(np.float32)
 
 
+def expand(seen: Floats) -> NDArray[np.float32]:
+    """Return an interferogram that :func:`phasor` reduces to this.
+
+    Parameters
+    ----------
+    seen : numpy.ndarray of float32, shape (SIDE, SIDE, 2)
+        Phasors, none longer than 1.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (PIXELS, PIXELS)
+        Phase in radians. The three columns of a pixel have its phase minus ``a``, its phase, and its phase plus ``a``,
+        whose mean phasor has the length ``(1 + 2 cos a) / 3``.
+    """
+    phase, length = np.arctan2(seen[..., 1], seen[..., 0]), np.linalg.norm(seen, axis=-1)
+    apart = np.arccos(np.clip((LOOKS * length - 1) / 2, -1, 1))
+    columns = np.stack([phase - apart, phase, phase + apart], axis=-1).reshape(SIDE, PIXELS)
+    wrapped = np.clip((columns + np.pi) % (2 * np.pi) - np.pi, -np.pi, np.pi)
+    return wrapped.repeat(LOOKS, axis=0).astype(np.float32)
+
+
 def windows(phase: NDArray[np.float32]) -> list[tuple[int, int]]:
     """Return where to look at an interferogram: the row and column of the corner of every window.
 

@@ -120,7 +120,7 @@ def embeddings_group(fs: FeatureStore) -> FeatureGroup:
         *_PREDICTION_COLUMNS[:2],
         Column("deformation", "int", "1 where somebody has seen deformation, 0 where not, -1 where nobody has said"),
         Column("probability_deformation", "double", "Probability of deformation (unit 1, 0 to 1)"),
-        Column("embedding", "array<float>", "What the model makes of it: activations of its last layer but one"),
+        Column("embedding", "array<double>", "What the model makes of it: activations of its last layer but one"),
     )
     description = "Interferograms as vectors, to find similar ones by"
     return _group(fs, "volcano_embeddings", description, columns, online=True, embedding_index=index)

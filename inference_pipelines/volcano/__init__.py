@@ -91,7 +91,7 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
     Returns
     -------
     dict
-        JSON-able summary, but for ``phase``: the phase of the surest interferogram, as the model sees it.
+        JSON-able summary, but for ``phase``: an interferogram that looks to the model like the surest one.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         "feature_groups": {predictions.name: len(table), embeddings.name: len(table)},
         "figures": uploaded,
         "example": {"file": str(table["file"][first]), "volcano": str(table["volcano"][first]), "similar": similar},
-        "phase": _full(table["seen"][first]),
+        "phase": volcano.expand(table["seen"][first]),
     }
 
 
@@ -144,9 +144,3 @@ def ask(project: Project, deployment: str, phase: NDArray[np.float32]) -> dict[s
     # Inside the instance, not beside it: there every KServe hands it to the script.
     answer: dict[str, Any] = served.predict(data={"instances": [instance]})["predictions"][0]
     return answer
-
-
-def _full(seen: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return phase that looks to the model like what it was reduced to, but for its coherence."""
-    phase = np.arctan2(seen[..., 1], seen[..., 0]).astype(np.float32)
-    return phase.repeat(volcano.LOOKS, axis=0).repeat(volcano.LOOKS, axis=1)

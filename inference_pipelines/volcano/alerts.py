@@ -23,12 +23,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from deepcube.cubes import slug
-from deepcube.explain import ExplainOptions
 from deepcube.oblivious import upload_files
 from features import volcano
 from inference_pipelines.volcano import feed
 from inference_pipelines.volcano.deploying import best_model, named_model
-from inference_pipelines.volcano.detector import METHODS, Detector, Judgement
+from inference_pipelines.volcano.detector import Detector, Judgement
 from inference_pipelines.volcano.figures import draw_judgement
 from inference_pipelines.volcano.inbox import Item, open_inbox
 
@@ -278,10 +277,7 @@ def _event(
 
 def _why(detector: Detector, judgement: Judgement) -> dict[str, Any]:
     """Say which parts of the image speak for deformation most, and by how much their sum is off."""
-    options = ExplainOptions(METHODS[0], ("completeness_error",), 20.0, 16)
-    (answer,) = detector.explain(judgement.seen[None], options)
-    if "attributions" not in answer:
-        return {"omitted": answer.get("omitted", "")}
+    answer = detector.attribute(judgement.seen)
     attributions = answer["attributions"][volcano.OUTPUTS[0]]
     largest = sorted(attributions.items(), key=lambda part: -part[1])[:3]
     error = answer["completeness_error"][volcano.OUTPUTS[0]]

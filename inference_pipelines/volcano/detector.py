@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, activation_map
+from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, activation_map, as_dict, explain
 from deepcube.oblivious import ArtifactError, Signature, load_artifact
 from features import volcano
 
@@ -119,9 +119,9 @@ class Detector:
         self.signature = signature
         self._network = TracedModel(network)
         self._maps = maps
-        one = keras.Model(network.inputs, network.outputs[0][:, :1])
+        self._deformation = TracedModel(keras.Model(network.inputs, network.outputs[0][:, :1]))
         self.explainer = ServedExplainer(
-            TracedModel(one),
+            self._deformation,
             outputs=volcano.OUTPUTS[:1],
             output_units="1",
             baseline_meaning=BASELINE,
@@ -226,6 +226,32 @@ class Detector:
         inputs = _labelled(seen)
         answers = self.explainer.explain(inputs, xr.zeros_like(inputs[:1]), options)
         return [_by_part(answer) for answer in answers]
+
+    def attribute(self, seen: Floats, steps: int = 16) -> dict[str, Any]:
+        """Attribute one probability of deformation to parts of the interferogram, however long it takes.
+
+        Parameters
+        ----------
+        seen : numpy.ndarray of float32, shape (SIDE, SIDE, 2)
+            Phasors.
+        steps : int
+            Points of Integrated Gradients along the path from the baseline.
+
+        Returns
+        -------
+        dict
+            As one answer of :meth:`explain`, but for what belongs to a request.
+        """
+        result = explain(
+            self._deformation,
+            _labelled(seen[None]),
+            METHODS[0],
+            baseline=0.0,
+            baseline_meaning=BASELINE,
+            outputs=volcano.OUTPUTS[:1],
+            samples=steps,
+        )
+        return _by_part(as_dict(result))
 
     def warm_up(self) -> None:
         """Judge and explain once, so that no request waits for what is loaded, traced and measured only once."""

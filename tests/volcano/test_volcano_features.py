@@ -94,6 +94,15 @@ def test_what_is_packed_comes_back(seed: int) -> None:
     assert np.abs(volcano.unpack(volcano.pack(values), SIDE, SIDE, 2) - values).max() <= 0.5 / 127 + 1e-6
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_an_interferogram_is_made_of_what_is_seen_of_it(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    angle, length = generator.uniform(-np.pi, np.pi, (SIDE, SIDE)), generator.uniform(0, 1, (SIDE, SIDE))
+    seen = (length[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)).astype(np.float32)
+    phase = volcano.check_phase(volcano.expand(seen), "it")
+    assert np.abs(volcano.phasor(phase) - seen).max() < 1e-5
+
+
 def test_statistics_of_known_interferograms() -> None:
     flat = volcano.statistics(volcano.phasor(ramp(0.5)))
     steep = volcano.statistics(volcano.phasor(ramp(6)))

@@ -170,7 +170,7 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: Report
         views = _view_batches(dataset.unlabelled, rows, generator)
         for unused in ("logits", "mask"):
             head.get_layer(unused).trainable = False
-        fit(contrast, contrastive_loss, hparams["unlabelled_steps"], 0.1 * rate, views)
+        fit(contrast, contrastive_loss, hparams["unlabelled_steps"], 0.03 * rate, views)
         for unused in ("logits", "mask"):
             head.get_layer(unused).trainable = True
     if hparams["label_steps"] and dataset.labelled is not None:
