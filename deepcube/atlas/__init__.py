@@ -7,6 +7,8 @@ them over a base map that comes with the package. ``deepcube open`` serves it. M
 
 from deepcube.atlas.atlas import Atlas, Collection
 from deepcube.atlas.errors import AtlasError, NotThereError, RequestError, StoppedError
+from deepcube.atlas.predictions import load_predictions
+from deepcube.atlas.reasons import Reasoner
 from deepcube.atlas.server import AtlasConfig, build_app
 from deepcube.atlas.sessions import Sessions, read_key
 
@@ -16,9 +18,11 @@ __all__ = [
     "AtlasError",
     "Collection",
     "NotThereError",
+    "Reasoner",
     "RequestError",
     "Sessions",
     "StoppedError",
     "build_app",
+    "load_predictions",
     "read_key",
 ]

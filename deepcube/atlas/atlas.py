@@ -13,6 +13,7 @@ import pandas as pd
 from deepcube.atlas.colours import PALETTES, stops
 from deepcube.atlas.errors import NotThereError
 from deepcube.atlas.layers import CubeLayer, FrameStore, Layer, title_of
+from deepcube.atlas.levels import open_levels
 from deepcube.atlas.pictures import Style
 from deepcube.atlas.placement import Placement
 from deepcube.atlas.styling import default_style
@@ -116,10 +117,16 @@ class Atlas:
     ----------
     cubes : sequence of Cube
         Opened cubes; those of equal names are numbered.
+
+    Attributes
+    ----------
+    loading : bool
+        Whether more is on its way; pages ask again while it is.
     """
 
     def __init__(self, cubes: Sequence[Cube] = ()) -> None:
         self.frames = FrameStore()
+        self.loading = False
         self._collections: dict[str, Collection] = {}
         self._lock = threading.Lock()
         for cube in cubes:
@@ -178,7 +185,9 @@ def cube_collection(cube: Cube, frames: FrameStore, name: str) -> Collection:
         try:
             if variable.grid not in placements:
                 placements[variable.grid] = Placement.of(cube.grid_of(key))
-            shown[key] = Shown(CubeLayer(cube, key, frames, placements[variable.grid]))
+            layer = CubeLayer(cube, key, frames, placements[variable.grid])
+            layer.levels = open_levels(cube, layer)
+            shown[key] = Shown(layer)
         except (NotThereError, CubeError) as error:
             left_out.append(f"{key}: {error}")
     facts = {

@@ -129,6 +129,7 @@ class CubeLayer:
         self._frames = frames
         self._reading = threading.Lock()
         self._coding = coding_of(self._data)
+        self.levels: dict[int, Any] = {}  # coarser copies by factor; see :mod:`deepcube.atlas.levels`
 
     @cached_property
     def _array(self) -> Any:
@@ -144,11 +145,6 @@ class CubeLayer:
         """Further dimensions and their lengths; the first of each is drawn."""
         return {str(dim): int(size) for dim, size in self._data.sizes.items() if dim not in ("time", "y", "x")}
 
-    @property
-    def levels(self) -> int:
-        """Coarser copies of the variable; see :mod:`deepcube.atlas.levels`."""
-        return 0
-
     def read(self, step: int, window: tuple[slice, slice], thin: int = 1, stop: Stop = nobody_left) -> Floats:
         """Return every ``thin``-th value of a window of one step.
 
@@ -159,7 +155,7 @@ class CubeLayer:
         window : tuple of slice
             Rows and columns.
         thin : int
-            Rows and columns from one value to the next.
+            Rows and columns from one value to the next; where there is a coarser copy, means over them.
         stop : callable
             Asked before reading.
 
@@ -174,6 +170,10 @@ class CubeLayer:
         if rows * columns <= FRAME_CELLS:
             frame = self._frames.get((id(self), step), lambda: self._values(step, slice(None), slice(None)))
             return frame[window[0], window[1]][::thin, ::thin]
+        factor = max((factor for factor in self.levels if thin % factor == 0), default=1)
+        if factor > 1:
+            down, across = (slice(each.start // factor, -(-each.stop // factor), thin // factor) for each in window)
+            return np.asarray(self.levels[factor][step, down, across].read().result())
         tall = max(thin, FRAME_CELLS // max(1, window[1].stop - window[1].start) // thin * thin)
         parts = []
         for top in range(window[0].start, window[0].stop, tall):  # never more than a frame in memory at once

@@ -93,6 +93,22 @@ class Parameters:
             raise RequestError(f"Found lon={longitude:g}, lat={latitude:g}; expected a place in degrees.")
         return (longitude + 180) % 360 - 180, latitude
 
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """Return west, south, east and north of ``bounds``; None without.
+
+        Raises
+        ------
+        RequestError
+            If they are no bounds.
+        """
+        text = self.given.get("bounds")
+        if not text:
+            return None
+        parts = [Parameters({"bounds": part}).number("bounds") for part in text[:200].split(",")]
+        if len(parts) != 4 or parts[0] >= parts[2] or parts[1] >= parts[3]:
+            raise RequestError(f"Found bounds={text[:80]!r}; expected west,south,east,north in degrees.")
+        return parts[0], parts[1], parts[2], parts[3]
+
     def step(self, shown: Shown, name: str = "t") -> int:
         """Return a position on the time axis of a layer; 0 for one that does not vary in time.
 

@@ -129,6 +129,9 @@ def draw(layer: Layer, step: int, box: Box, style: Style, stop: Stop = nobody_le
     window = pixels.window()
     tall, wide = (part.stop - part.start for part in window)
     thin = max(1, min(tall // (2 * box.height), wide // (2 * box.width), _RAREST_STEP))
+    thin = 1 << (thin.bit_length() - 1)  # coarser copies are by powers of two, from the first row and column
+    rows, columns = (slice(part.start // thin * thin, part.stop) for part in window)
+    window = rows, columns
     values = layer.read(step, window, thin, stop)
     if stop():
         raise StoppedError("the client has left")

@@ -178,6 +178,42 @@ class Placement:
                 self._kept.popitem(last=False)
         return found
 
+    @property
+    def falling_x(self) -> bool:
+        """Whether columns go from east to west."""
+        return self._x.falling
+
+    @property
+    def falling_y(self) -> bool:
+        """Whether rows go from north to south."""
+        return self._y.falling
+
+    def window(self, bounds: tuple[float, float, float, float]) -> tuple[slice, slice]:
+        """Return the rows and columns that may lie in west, south, east and north, in degrees; none where they do not.
+
+        Of a grid that is not in degrees, it is the smallest window around the bounds.
+        """
+        west, south, east, north = bounds
+        edges = np.linspace(0, 1, 65)
+        x, y = np.meshgrid(west + (east - west) * edges, np.clip(south + (north - south) * edges, -90, 90))
+        if self._forward is not None:
+            x, y = self._forward.transform(x, y)
+        else:
+            x = np.clip(x, self._x.low, np.nextafter(self._x.high, -np.inf)) if self._x.low >= -180 else self._turned(x)
+        y = np.asarray(y)
+        if self.geographic:
+            y = np.clip(y, self._y.low, np.nextafter(self._y.high, -np.inf))
+        rows, columns = self._y.at(y.ravel()), self._x.at(np.asarray(x).ravel())
+        held = (rows >= 0) & (columns >= 0)
+        if not held.any() or self._apart(bounds):
+            return slice(0, 0), slice(0, 0)
+        rows, columns = rows[held], columns[held]
+        return slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
+
+    def _apart(self, bounds: tuple[float, float, float, float]) -> bool:
+        west, south, east, north = self.bounds
+        return bounds[0] >= east or bounds[2] <= west or bounds[1] >= north or bounds[3] <= south
+
     def cell(self, longitude: float, latitude: float) -> tuple[int, int] | None:
         """Return the row and column of the cell that holds a place; None beyond the grid."""
         x: Any = np.array([longitude])
@@ -239,8 +275,8 @@ class _Axis:
 
     def __init__(self, centres: NDArray[np.float64]) -> None:
         self.centres = centres
-        self._falling = len(centres) > 1 and centres[0] > centres[-1]
-        rising = centres[::-1] if self._falling else centres
+        self.falling = len(centres) > 1 and centres[0] > centres[-1]
+        rising = centres[::-1] if self.falling else centres
         if len(rising) > 1:
             middles = (rising[1:] + rising[:-1]) / 2
             self._edges = np.concatenate([[2 * rising[0] - middles[0]], middles, [2 * rising[-1] - middles[-1]]])
@@ -262,12 +298,12 @@ class _Axis:
             np.minimum(position, len(self._edges) - 2, out=position)
         else:
             position = np.searchsorted(self._edges, np.where(inside, values, self.low), side="right") - 1
-        if self._falling:
+        if self.falling:
             position = len(self.centres) - 1 - position
         position[~inside] = -1
         return position
 
     def edges(self, line: int) -> tuple[float, float]:
         """Return the lower and the upper edge of a line."""
-        place = len(self.centres) - 1 - line if self._falling else line
+        place = len(self.centres) - 1 - line if self.falling else line
         return float(self._edges[place]), float(self._edges[place + 1])

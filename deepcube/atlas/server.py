@@ -6,9 +6,12 @@ embedded platform or a Hopsworks cluster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,15 +21,23 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from deepcube.atlas.atlas import Atlas, describe_layer
+from deepcube.atlas.block import face
 from deepcube.atlas.colours import PALETTES, stops
-from deepcube.atlas.errors import AtlasError
+from deepcube.atlas.errors import AtlasError, NotThereError, RequestError
+from deepcube.atlas.exporting import write_cells
 from deepcube.atlas.layers import Stop
 from deepcube.atlas.mercator import DEEPEST, tile_box
 from deepcube.atlas.parameters import Parameters
 from deepcube.atlas.pictures import draw
+from deepcube.atlas.reasons import Reasoner
 from deepcube.atlas.series import series_at
 from deepcube.atlas.sessions import SESSION_SECONDS, Sessions
-from deepcube.atlas.web import Guard, Shield, error_response, json_response, read_json, same_origin
+from deepcube.atlas.tables import TableLayer
+from deepcube.atlas.web import Guard, Keyed, Shield, error_response, json_response, read_json, same_origin
+
+if TYPE_CHECKING:  # questions need libraries that maps do not
+    from deepcube.semantics.endpoint import EndpointConfig
+    from deepcube.semantics.workers import WorkerPool
 
 STATIC = Path(__file__).parent / "static"
 """The page and its files, built from ``web/``."""
@@ -50,6 +61,10 @@ class AtlasConfig:
         Further names that the server is asked by.
     links : dict of str to str
         Addresses that the page's navigation leads to, by title: the sections of the platform's console.
+    reasoners : mapping of str to Reasoner
+        Who tells of the predictions of a collection, by its id.
+    semantics : EndpointConfig, optional
+        How questions in SPARQL are answered; None for an atlas that answers none.
     """
 
     atlas: Atlas
@@ -57,6 +72,8 @@ class AtlasConfig:
     port: int
     hosts: tuple[str, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
+    reasoners: Mapping[str, Reasoner] = field(default_factory=dict)
+    semantics: EndpointConfig | None = None
 
 
 def build_app(config: AtlasConfig) -> Starlette:
@@ -82,13 +99,44 @@ def build_app(config: AtlasConfig) -> Starlette:
                 ("tile", api.tile),
                 ("frame", api.frame),
                 ("series", api.series),
+                ("reason", api.reason),
+                ("face", api.face),
+                ("export", api.export),
             )
         ),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page})
+    pools: list[WorkerPool] = []
+    if config.semantics is not None:
+        from deepcube.semantics.endpoint import build_app as build_endpoint
+
+        endpoint = build_endpoint(replace(config.semantics, key=None))  # the atlas asks for its own key before it
+        pools.append(endpoint.state.pool)
+        routes.append(Mount("/api/semantics", Keyed(endpoint, guard)))
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _no_such_page}, lifespan=_lifespan(pools))
     app.add_middleware(Shield, guard=guard)
     return app
+
+
+def _lifespan(pools: list[WorkerPool]) -> Callable[[Starlette], Any]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            for pool in pools:
+                await asyncio.to_thread(pool.close)
+
+    return lifespan
+
+
+def _about_semantics(endpoint: EndpointConfig | None) -> dict[str, Any] | None:
+    """Return what the page needs to ask questions."""
+    if endpoint is None:
+        return None
+    from deepcube.semantics.vocabulary import PREFIXES
+
+    return {"examples": [list(example) for example in endpoint.examples], "prefixes": dict(PREFIXES)}
 
 
 async def _page(request: Request) -> Response:
@@ -166,7 +214,10 @@ class Api:
         return json_response(
             {
                 "collections": [collection.describe() for collection in self._atlas.collections],
+                "loading": self._atlas.loading,
                 "links": self._config.links,
+                "explained": sorted(self._config.reasoners),
+                "semantics": _about_semantics(self._config.semantics),
                 "palettes": {name: stops(name) for name, scheme in PALETTES.items() if scheme != "classes"},
             }
         )
@@ -198,6 +249,37 @@ class Api:
         asked = Parameters(request.query_params)
         names = request.query_params.getlist("layer")
         return json_response(series_at(self._atlas.collection(asked.text("in")), names, *asked.place(), stop))
+
+    def reason(self, request: Request, stop: Stop) -> Response:
+        """Tell why a prediction is what it is."""
+        asked = Parameters(request.query_params)
+        collection, name = self._atlas.collection(asked.text("in")), asked.text("layer")
+        layer, reasoner = collection.layer(name).layer, self._config.reasoners.get(collection.id)
+        if reasoner is None or not isinstance(layer, TableLayer):
+            raise NotThereError(f"{collection.id!r} holds no predictions that could be explained.")
+        step, cell = asked.step(collection.layer(name)), layer.placement.cell(*asked.place())
+        place = None if cell is None else layer.place_at(*cell)
+        if place is None:
+            raise RequestError("There is no prediction at this place.")
+        return json_response(reasoner.explain(name, layer, place, step))
+
+    def face(self, request: Request, stop: Stop) -> Response:
+        """Draw one face of the space-time block of a layer."""
+        asked = Parameters(request.query_params)
+        shown = asked.shown(self._atlas.collection(asked.text("in")))
+        axis = asked.text("axis")
+        at = asked.number("at", 0.5)
+        span = asked.step(shown, "from"), asked.step(shown, "to")
+        picture = face(shown.layer, axis, at, span, asked.style(shown), stop)
+        return Response(picture, media_type="image/png", headers=_PICTURE_HEADERS)
+
+    def export(self, request: Request, stop: Stop) -> Response:
+        """Write one step of a layer as a table or as features."""
+        asked = Parameters(request.query_params)
+        shown = asked.shown(self._atlas.collection(asked.text("in")))
+        content, media, ending = write_cells(shown.layer, asked.step(shown), asked.text("as"), asked.bounds(), stop)
+        headers = {"content-disposition": f'attachment; filename="atlas.{ending}"', "cache-control": "no-store"}
+        return Response(content, media_type=media, headers=headers)
 
     def _picture(self, asked: Parameters, box: Any, stop: Stop) -> Response:
         shown = asked.shown(self._atlas.collection(asked.text("in")))

@@ -172,6 +172,34 @@ def _finite(value: Any) -> Any:
     return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+class Keyed:
+    """An application that answers only those who bring the key or are signed in, asked from a page of this server.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What is behind.
+    guard : Guard
+        Who may ask.
+    """
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app = app
+        self._guard = guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        request = Request(scope)
+        if not self._guard.admits(request):
+            await error_response(401, "A key is needed: sign in, or send Authorization: Bearer KEY.")(
+                scope, receive, send
+            )
+        elif not same_origin(request):
+            await error_response(403, "This request was not made from a page of this server.")(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
 class Shield:
     """An application whose every answer carries the security headers, and which answers only to its own names.
 

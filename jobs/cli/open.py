@@ -2,40 +2,130 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
+import sys
+import threading
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 import click
 
 from deepcube.embedded import Home
 from deepcube.embedded import find as find_server
+from jobs.cli.connect import connect
 from jobs.cli.errors import PlatformError
 from jobs.cli.platform import home_option, resolve_home
 from jobs.cli.semantics import told
 
 _PORT = 8891
+_SECTIONS = {
+    "Jobs": "jobs",
+    "Feature store": "features",
+    "Models": "models",
+    "Deployments": "deployments",
+    "Files": "files",
+}
+_FIRST = (
+    "What can be asked about",
+    "SELECT ?property ?label ?unit WHERE {\n  ?property a sosa:ObservableProperty ; rdfs:label ?label .\n"
+    "  OPTIONAL { ?property dcube:unitText ?unit }\n} ORDER BY ?label\n",
+)
 
 
 @click.command(name="open")
 @click.argument("cubes", nargs=-1)
 @home_option
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="Folder of linked data for questions; see `semantics load`."
+)
+@click.option("--levels", is_flag=True, help="First write coarser copies of large cubes beside them, for fast views.")
+@click.option("--no-platform", is_flag=True, help="Show cubes only, though a platform runs.")
+@click.option("--console", is_flag=True, help="Open the console of the platform.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address that the atlas listens at.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=None, help=f"Its port (default: {_PORT}, or a free one)."
 )
 @click.option("--print", "print_only", is_flag=True, help="Print the address instead of opening a browser.")
 @told
-def open_atlas(cubes: tuple[str, ...], home: Path | None, host: str, port: int | None, print_only: bool) -> None:
-    """Show CUBES on a map in a browser, signed in, until Ctrl-C; without CUBES, the console of the platform.
+def open_atlas(
+    cubes: tuple[str, ...],
+    home: Path | None,
+    store: Path | None,
+    levels: bool,
+    no_platform: bool,
+    console: bool,
+    host: str,
+    port: int | None,
+    print_only: bool,
+) -> None:
+    """Show CUBES and the predictions of the platform on a map in a browser, signed in, until Ctrl-C.
+
+    The platform is the one that HOPSWORKS_HOST names, or the embedded one if it runs. Without CUBES, and where the
+    platform has no predictions either, its console is opened.
 
     The address that is opened signs in once and only for a short while. The key for programs and for further browsers
     is in the file `atlas.key` of the home folder.
     """
-    if not cubes:
-        _open_console(resolve_home(home), print_only)
+    root = resolve_home(home)
+    if console:
+        _open_console(root, print_only)
         return
-    _serve(cubes, resolve_home(home), host, port, print_only)
+    project = None if no_platform else _project(root, home is not None)
+    atlas, reasoners = _opened(cubes, levels), dict[str, Any]()
+    if project is not None and cubes:  # the map does not wait for the feature store
+        atlas.loading = True
+        threading.Thread(target=_load, args=(atlas, reasoners, project), daemon=True).start()
+    elif project is not None:
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for the address
+            _load(atlas, reasoners, project)
+    if not cubes and not atlas.collections:
+        _open_console(root, print_only)
+        return
+    semantics = _semantics(cubes, store)
+    _serve(atlas, semantics, reasoners, _links(root, project), root / "atlas.key", host, port, print_only)
+
+
+def _opened(cubes: tuple[str, ...], levels: bool) -> Any:
+    from deepcube.atlas import Atlas
+    from deepcube.cubes import open_cube
+
+    opened = [open_cube(cube) for cube in cubes]
+    if levels:
+        for cube in opened:
+            _build(cube)
+    return Atlas(opened)
+
+
+def _build(cube: Any) -> None:
+    """Write the coarser copies of the large variables of a cube, unless it has them."""
+    from rich.progress import Progress
+
+    from deepcube.atlas import Atlas
+    from deepcube.atlas.levels import build_levels, large
+
+    layers = large({name: shown.layer for name, shown in Atlas([cube]).collections[0].shown.items()})
+    missing = {name: layer for name, layer in layers.items() if not layer.levels}
+    if not missing:
+        return
+    with Progress(transient=True) as bars:
+        bar = bars.add_task(f"levels of {cube.name}")
+        folder = build_levels(cube, layers, lambda done, total: bars.update(bar, completed=done, total=total))
+    click.echo(f"levels: {folder}")
+
+
+def _load(atlas: Any, reasoners: dict[str, Any], project: Any) -> None:
+    """Add the predictions of a platform to an atlas."""
+    from deepcube.atlas import Reasoner, load_predictions
+
+    try:
+        for table, collection in load_predictions(project):
+            reasoners[collection.id] = Reasoner(project, table)
+            atlas.add(collection)
+    finally:
+        atlas.loading = False
 
 
 def _open_console(root: Path, print_only: bool) -> None:
@@ -46,27 +136,64 @@ def _open_console(root: Path, print_only: bool) -> None:
     _show(one_time_url(Home(root)), print_only)
 
 
-def _serve(cubes: tuple[str, ...], root: Path, host: str, port: int | None, print_only: bool) -> None:
+def _project(root: Path, home_was_named: bool) -> Any:
+    """Return the project of the platform that the environment names, or of the embedded one; None without either."""
+    if find_server(root) is None and (home_was_named or "HOPSWORKS_HOST" not in os.environ):
+        return None
+    return connect(root, home_was_named).project
+
+
+def _serve(
+    atlas: Any,
+    semantics: Any,
+    reasoners: dict[str, Any],
+    links: dict[str, str],
+    key_file: Path,
+    host: str,
+    port: int | None,
+    print_only: bool,
+) -> None:
     import uvicorn
 
-    from deepcube.atlas import Atlas, AtlasConfig, Sessions, build_app, read_key
-    from deepcube.cubes import open_cube
+    from deepcube.atlas import AtlasConfig, Sessions, build_app, read_key
 
-    atlas = Atlas([open_cube(cube) for cube in cubes])
-    key_file = root / "atlas.key"
     sessions = Sessions(read_key(key_file))
     listener = _listen(host, port)
     named = listener.getsockname()[1]
-    hosts = () if host in ("127.0.0.1", "localhost", "::1", "0.0.0.0") else (host,)
-    running = find_server(root)
-    links = {} if running is None else {"Console": f"{running.url}/console"}
-    app = build_app(AtlasConfig(atlas, sessions, named, hosts, links))
+    hosts = () if host in ("127.0.0.1", "localhost", "::1") else (host,)
+    app = build_app(AtlasConfig(atlas, sessions, named, hosts, links, reasoners, semantics))
     click.echo(f"atlas: http://{host}:{named}/ (key in {key_file}); Ctrl-C ends it")
     _show(f"http://{host}:{named}/enter?token={sessions.ticket()}", print_only)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False
     )
     uvicorn.Server(config).run(sockets=[listener])
+
+
+def _links(root: Path, project: Any) -> dict[str, str]:
+    """Return the pages of the platform that the atlas leads to: the sections of the console, or the project's page."""
+    if project is None:
+        return {}
+    running = find_server(root)
+    host, port = os.environ.get("HOPSWORKS_HOST", ""), os.environ.get("HOPSWORKS_PORT", "443")
+    if running is None or running.url != f"https://{host}:{port}":
+        return {"Hopsworks": f"https://{host}:{port}/p/{project.id}"}
+    base = f"{running.url}/console/{project.id}"
+    return {title: f"{base}/{section}" for title, section in _SECTIONS.items()}
+
+
+def _semantics(cubes: tuple[str, ...], store: Path | None) -> Any:
+    """Return how questions are answered; None where the libraries for it are not installed."""
+    try:
+        from deepcube.semantics.endpoint import EndpointConfig
+        from deepcube.semantics.questions import QUESTIONS
+        from deepcube.semantics.workers import EngineConfig
+    except ImportError:
+        return None
+    if store is not None and not store.exists():
+        raise click.UsageError(f"There is no linked data at {store}; load some with `deepcube semantics load`.")
+    engine = EngineConfig(tuple((cube, None) for cube in cubes), None if store is None else str(store))
+    return EndpointConfig(engine, seconds=60.0, rows=20_000, examples=(_FIRST, *QUESTIONS.values()))
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

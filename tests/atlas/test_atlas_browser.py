@@ -153,6 +153,54 @@ def test_playing_moves_on_and_stops(visit: Callable[..., Visitor]) -> None:
     assert page.locator("#timebar output").inner_text() == now
 
 
+def test_the_block_is_cut_and_turned(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.go(SMALL)
+    page.get_by_role("link", name="Space-time block").click()
+    visitor.until("document.querySelectorAll('#block img').length === 6")
+    visitor.until(
+        "[...document.querySelectorAll('#block img')].every((image) => image.complete && image.naturalWidth > 0)"
+    )
+    visitor.shot("block-desktop")
+    before = page.locator("#block .face-front").get_attribute("src")
+    page.get_by_label("Time of the front").fill("500")
+    page.get_by_label("Time of the front").dispatch_event("change")
+    page.locator("#block .scene").press("ArrowRight")
+    assert page.locator("#block .face-front").get_attribute("src") != before
+    visitor.until("location.hash.includes('cut=0.5%2C') && location.hash.includes('view=block')")
+    link = page.evaluate("location.hash")
+    again = visit()
+    other = again.go(link)
+    again.until("document.querySelectorAll('#block img').length === 6")
+    assert other.get_by_label("Time of the front").input_value() == "500"
+    assert other.locator("#block .box").get_attribute("style") == page.locator("#block .box").get_attribute("style")
+
+
+def test_what_is_seen_is_saved(visit: Callable[..., Visitor], tmp_path: Path) -> None:
+    visitor = visit()
+    page = visitor.go(SMALL)
+    page.get_by_text("Save what is seen").click()
+    saved = {}
+    for name in ("PNG", "CSV", "GeoJSON", "Page"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name, exact=True).click()
+        saved[name] = tmp_path / download.value.suggested_filename
+        download.value.save_as(saved[name])
+    assert saved["PNG"].read_bytes()[:4] == b"\x89PNG"
+    assert saved["CSV"].read_text().startswith("longitude,latitude,time,ndvi")
+    assert '"FeatureCollection"' in saved["GeoJSON"].read_text()
+    text = saved["Page"].read_text()
+    assert "<script" not in text
+    assert "SIMULATED DATA" in text
+    alone = visitor.page.context.new_page()
+    asked: list[str] = []
+    alone.on("request", lambda request: asked.append(request.url) if request.url.startswith("http") else None)
+    alone.goto(saved["Page"].as_uri())
+    assert alone.locator("figure img").count() >= 5
+    assert alone.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+    assert asked == []
+
+
 def test_names_from_data_are_text(visit: Callable[..., Visitor]) -> None:
     visitor = visit()
     for layer in ("classes", "quantity"):
@@ -180,8 +228,7 @@ def test_one_signs_in_with_the_key(visit: Callable[..., Visitor], served: Served
     assert page.evaluate("document.cookie") == ""
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("phone", [False, True], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("dark", "phone"), [(False, False), (True, True)], ids=["light-desktop", "dark-phone"])
 def test_axe_finds_no_serious_fault(visit: Callable[..., Visitor], dark: bool, phone: bool) -> None:
     from axe_playwright_python.sync_playwright import Axe
 

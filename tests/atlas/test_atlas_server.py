@@ -167,6 +167,59 @@ def test_what_is_wrong_is_said(client: httpx.Client) -> None:
         assert part in answer.json()["error"]
 
 
+def test_exports_hold_the_values_of_the_cube(client: httpx.Client, cubes: list[Any]) -> None:
+    data = cubes[0]["ndvi"].isel(time=3)
+    answer = client.get("/api/export?in=small&layer=ndvi&t=3&as=csv")
+    header, *lines = answer.text.splitlines()
+    assert header == "longitude,latitude,time,ndvi (1)"
+    assert len(lines) == int(np.isfinite(data.to_numpy()).sum())
+    for line in lines[:50]:
+        longitude, latitude, time_, value = line.split(",")
+        assert time_ == "2018-02-22"
+        assert float(value) == pytest.approx(float(data.sel(x=float(longitude), y=float(latitude), method="nearest")))
+    bounds = "21,37,23,39"
+    inside = client.get(f"/api/export?in=small&layer=ndvi&t=3&as=geojson&bounds={bounds}").json()["features"]
+    assert 20 < len(inside) < len(lines)
+    for feature in inside:
+        ring = np.array(feature["geometry"]["coordinates"][0])
+        west, north = ring.min(axis=0), ring.max(axis=0)
+        assert (west <= (23, 39)).all()
+        assert (north >= (21, 37)).all()
+        assert ((ring[:-1, 0] * ring[1:, 1] - ring[1:, 0] * ring[:-1, 1]).sum()) > 0
+        assert (ring[0] == ring[-1]).all()
+    nothing = client.get("/api/export?in=small&layer=ndvi&t=3&as=csv&bounds=100,0,101,1")
+    assert nothing.status_code == 200
+    assert len(nothing.text.splitlines()) == 1
+    assert (
+        client.get("/api/export?in=rotated&layer=number&t=0&as=geojson").json()["features"][0]["properties"]["time"]
+        is None
+    )
+
+
+def test_faces_cut_the_block(client: httpx.Client, cubes: list[Any], served: Served) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    style = served.atlas.collection("small").layer("ndvi").style
+    data = cubes[0]["ndvi"].to_numpy()  # the first row is the northernmost
+    for axis, at, expected in (
+        ("t", 0.0, data[10]),
+        ("t", 1.0, data[60]),
+        ("y", 1.0, data[10:61, 0]),
+        ("y", 0.0, data[10:61, -1]),
+        ("x", 0.0, data[10:61, :, 0].T),
+        ("x", 1.0, data[10:61, :, -1].T),
+    ):
+        answer = client.get(f"/api/face?in=small&layer=ndvi&axis={axis}&at={at}&from=10&to=60")
+        assert answer.status_code == 200, answer.text
+        image = np.asarray(Image.open(BytesIO(answer.content)))
+        np.testing.assert_array_equal(image, style.indices(expected))
+    assert client.get("/api/face?in=small&layer=cover&axis=t&from=0&to=0").status_code == 400
+    assert client.get("/api/face?in=small&layer=ndvi&axis=z&from=0&to=9").status_code == 400
+    assert client.get("/api/face?in=small&layer=ndvi&axis=t&from=9&to=3").status_code == 400
+
+
 def _anything(generator: random.Random) -> str:
     junk = [
         "",
@@ -219,7 +272,7 @@ def test_random_requests_never_break_it(client: httpx.Client) -> None:
         "other",
         "token",
     )
-    calls = ("tile", "frame", "layer", "series", "atlas", "session", "face", "nothing", "")
+    calls = ("tile", "frame", "layer", "series", "atlas", "session", "face", "export", "reason", "nothing", "")
     good = {"in": "small", "layer": "ndvi", "z": "5", "x": "18", "y": "12", "t": "3", "lon": "23", "lat": "39"}
     answered: dict[int, int] = {}
     for _ in range(RANDOM):

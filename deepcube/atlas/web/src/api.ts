@@ -6,7 +6,8 @@ export interface Collection {
   facts: Record<string, string>; leftOut: string[]; layers: LayerName[];
 }
 export interface Contents {
-  collections: Collection[]; links: Record<string, string>; palettes: Record<string, string[]>;
+  collections: Collection[]; loading: boolean; links: Record<string, string>; palettes: Record<string, string[]>;
+  explained: string[]; semantics: { examples: [string, string][]; prefixes: Record<string, string> } | null;
 }
 export interface Category { value: number; label: string; colour: string }
 export interface Style {

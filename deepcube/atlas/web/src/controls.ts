@@ -10,6 +10,7 @@ export interface Actions {
   opacity: (value: number) => void;
   centre: () => void;
   fit: () => void;
+  export: (form: "png" | "csv" | "geojson" | "html") => void;
 }
 
 function options(contents: Contents, chosen: Shown | null, none: string | null): HTMLSelectElement {
@@ -66,6 +67,11 @@ export function drawControls(contents: Contents, state: State, main: Layer | nul
   parts.push(h("div", { class: "row" },
     h("button", { type: "button", click: actions.fit }, "Show all"),
     h("button", { type: "button", click: actions.centre, title: "Select the place in the middle of the map" }, "Select the middle")));
+  if (main && state.view === "map") {
+    const buttons = (["png", "csv", "geojson", "html"] as const).map((form) =>
+      h("button", { type: "button", click: () => actions.export(form) }, { png: "PNG", csv: "CSV", geojson: "GeoJSON", html: "Page" }[form]));
+    parts.push(h("details", {}, h("summary", {}, "Save what is seen"), h("div", { class: "row" }, ...buttons)));
+  }
   const collection = contents.collections.find((each) => each.id === state.main?.collection);
   parts.push(collection ? facts(collection) : null);
   const scroll = panel.scrollTop;

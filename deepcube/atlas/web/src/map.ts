@@ -52,6 +52,7 @@ export class AtlasMap {
           countries: { type: "geojson", data: empty(), attribution: "Natural Earth" },
           places: { type: "geojson", data: empty() },
           selection: { type: "geojson", data: empty() },
+          answer: { type: "geojson", data: empty() },
         },
         layers: [
           { id: "water", type: "background", paint: { "background-color": tint.water } },
@@ -64,6 +65,20 @@ export class AtlasMap {
               "text-max-width": 7, "text-padding": 6, "symbol-sort-key": ["get", "size"],
             },
             paint: { "text-color": tint.label, "text-halo-color": tint.halo, "text-halo-width": 1.2 },
+          },
+          {
+            id: "answer-areas", type: "fill", source: "answer", filter: ["==", ["geometry-type"], "Polygon"],
+            paint: { "fill-color": ["get", "__colour"], "fill-opacity": 0.45, "fill-outline-color": tint.label },
+          },
+          {
+            id: "answer-lines", type: "line", source: "answer", filter: ["==", ["geometry-type"], "LineString"],
+            paint: { "line-color": ["get", "__colour"], "line-width": 3 },
+          },
+          {
+            id: "answer-points", type: "circle", source: "answer", filter: ["==", ["geometry-type"], "Point"],
+            paint: {
+              "circle-color": ["get", "__colour"], "circle-radius": 7, "circle-stroke-color": tint.halo, "circle-stroke-width": 1.5,
+            },
           },
           {
             id: "cell", type: "line", source: "selection",
@@ -166,6 +181,27 @@ export class AtlasMap {
       }
       : empty();
     this.source("selection")?.setData(drawn);
+  }
+
+  /** Draw the places of an answer; each brings its colour. */
+  async places(data: FeatureCollection, move: boolean): Promise<void> {
+    await this.ready;
+    this.source("answer")?.setData(data);
+    if (!move || !data.features.length) return;
+    const bounds = new maplibre.LngLatBounds();
+    const grow = (part: unknown): void => {
+      if (!Array.isArray(part)) return;
+      if (typeof part[0] === "number") bounds.extend([part[0], part[1] as number]);
+      else part.forEach(grow);
+    };
+    for (const each of data.features) if (each.geometry.type !== "GeometryCollection") grow(each.geometry.coordinates);
+    this.map.fitBounds(bounds, { padding: 60, maxZoom: 11, duration: 0 });
+  }
+
+  /** Return what an answer says of the place at a point of the map. */
+  placeAt(point: maplibre.PointLike): Record<string, unknown> | null {
+    const found = this.map.queryRenderedFeatures(point, { layers: ["answer-points", "answer-lines", "answer-areas"] });
+    return found[0]?.properties ?? null;
   }
 
   /** Move so that a layer is seen whole. */

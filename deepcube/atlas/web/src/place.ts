@@ -7,7 +7,7 @@ import { instant, nearest } from "./state";
 
 export interface PlaceView {
   answer: SeriesAnswer; collection: Collection; main: Layer; beside: string[]; time: string | null;
-  change: (beside: string[]) => void; close: () => void;
+  change: (beside: string[]) => void; close: () => void; reason: HTMLElement | null;
 }
 
 /** Write a place in degrees. */
@@ -46,7 +46,13 @@ export function showPlace(view: PlaceView): void {
     const written = now === null ? "no value" : category ?? quantity(now, series.units);
     parts.push(h("h3", {}, title));
     parts.push(h("p", { class: "hint", "data-value": series.id }, series.times && view.time ? `${view.time.replace("T", " ")}: ${written}` : written));
-    if (series.times && series.times.length > 1) parts.push(chart(series, title, view.time) as unknown as HTMLElement);
+    if (series.times && series.times.length > 1) {
+      const truth = answer.series.find((each) => series.id === `predicted_${each.id}` && each.times);
+      const lines = truth ? [{ label: "truth", times: truth.times!, values: truth.values, kind: "truth" }] : [];
+      parts.push(chart(series, title, view.time, lines) as unknown as HTMLElement);
+      if (truth) parts.push(h("ul", { class: "keys" }, h("li", {}, "black: prediction"), h("li", { class: "truth" }, "blue: what came true")));
+    }
+    if (series.id === main.id && view.reason) parts.push(view.reason);
   }
   if (answer.series.some((series) => series.normal)) {
     parts.push(h("p", { class: "hint" }, "Band: mean and standard deviation of the season over all years shown. Breaks in a line are gaps."));

@@ -2,7 +2,7 @@
 
 export interface Shown { collection: string; layer: string; palette?: string; low?: number; high?: number }
 export interface State {
-  view: "map" | "block";
+  view: "map" | "block" | "query";
   main: Shown | null;
   other: Shown | null;
   swipe: number;
@@ -12,11 +12,14 @@ export interface State {
   beside: string[];
   camera: { longitude: number; latitude: number; zoom: number } | null;
   theme: "light" | "dark" | null;
+  query: string | null;
+  colour: string | null;
+  cut: [number, number, number, number, number] | null;
 }
 
 export const INITIAL: State = {
   view: "map", main: null, other: null, swipe: 0.5, opacity: 0.85, time: null, place: null, beside: [],
-  camera: null, theme: null,
+  camera: null, theme: null, query: null, colour: null, cut: null,
 };
 
 function number(text: string | null): number | undefined {
@@ -42,9 +45,10 @@ export function parse(hash: string): State {
   const parameters = new URLSearchParams(hash.replace(/^#/, ""));
   const place = (parameters.get("place") ?? "").split(",").map(number);
   const camera = (parameters.get("at") ?? "").split(",").map(number);
+  const cut = (parameters.get("cut") ?? "").split(",").map(number);
   const theme = parameters.get("theme");
   return {
-    view: parameters.get("view") === "block" ? "block" : "map",
+    view: parameters.get("view") === "block" ? "block" : parameters.get("view") === "query" ? "query" : "map",
     main: shown(parameters, ""),
     other: shown(parameters, "other-"),
     swipe: between(number(parameters.get("swipe")), 0, 1, INITIAL.swipe),
@@ -58,6 +62,11 @@ export function parse(hash: string): State {
         longitude: camera[0]!, latitude: between(camera[1], -85, 85, 0), zoom: between(camera[2], 0, 22, 2),
       } : null,
     theme: theme === "light" || theme === "dark" ? theme : null,
+    query: parameters.get("query"),
+    colour: parameters.get("colour"),
+    cut: cut.length === 5 && cut.every((part) => part !== undefined)
+      ? [between(cut[0], 0, 1, 1), between(cut[1], 0, 1, 1), between(cut[2], 0, 1, 1), between(cut[3], -180, 180, 0), between(cut[4], -90, 90, 0)]
+      : null,
   };
 }
 
@@ -86,6 +95,9 @@ export function write(state: State): string {
     set("at", `${longitude.toFixed(4)},${latitude.toFixed(4)},${zoom.toFixed(2)}`);
   }
   set("theme", state.theme);
+  set("query", state.query);
+  set("colour", state.colour);
+  if (state.cut) set("cut", state.cut.map((part) => Number(part.toFixed(3))).join(","));
   return `#${parameters.toString()}`;
 }
 

@@ -28,7 +28,6 @@ export class TimeBar {
   /** Take the time axis of a layer; none hides the bar. */
   set(times: string[] | null, position: number): void {
     this.times = times ?? [];
-    byId("timebar").hidden = this.times.length < 2;
     if (this.times.length < 2) this.stop();
     this.slider.max = String(Math.max(0, this.times.length - 1));
     this.mark(position);

@@ -1,0 +1,92 @@
+/** Why a prediction is what it is: the model, what it weighed, how good the explanation is, and where all came from. */
+
+import { digits, h, quantity, s } from "./dom";
+
+interface Attribution { name: string; lag: number | null; value: number; input: number | null }
+export interface Reason {
+  layer: string; value: number; units: string; time: string; key: string;
+  model: { name: string; version: number; description: string; metrics: Record<string, number>; url: string } | null;
+  explanation: {
+    output: string; method: string; baseline: string; units: string; baseValue: number | null;
+    attributions: Attribution[]; scores: Record<string, number>; leftOut: string[];
+  } | null;
+  missing: string | null;
+  lineage: { kind: string; name: string; url: string }[];
+}
+
+const MOST = 12;
+
+function when(lag: number | null): string {
+  if (lag === null) return "";
+  if (lag === 0) return ", now";
+  const steps = `${Math.abs(lag)} ${Math.abs(lag) === 1 ? "step" : "steps"}`;
+  return lag > 0 ? `, ${steps} before` : `, ${steps} ahead`;
+}
+
+function bar(value: number, largest: number): SVGElement {
+  const width = (Math.abs(value) / (largest || 1)) * 50;
+  return s("svg", { class: "bar", viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" },
+    s("rect", { class: value < 0 ? "negative" : "positive", x: value < 0 ? 50 - width : 50, y: 1, width: Math.max(width, 0.4), height: 8 }),
+    s("rect", { class: "zero", x: 49.8, y: 0, width: 0.4, height: 10 }));
+}
+
+function rows(facts: [string, string][]): HTMLElement {
+  return h("dl", { class: "facts" }, ...facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+}
+
+/** Return an address to follow if it leads to a page of the web, else nothing. */
+export function safe(url: string): string | null {
+  return /^https?:\/\//.test(url) ? url : null;
+}
+
+function link(url: string, text: string): HTMLElement {
+  const address = safe(url);
+  return address ? h("a", { href: address, target: "_blank", rel: "noreferrer" }, text) : h("span", {}, text);
+}
+
+function explained(reason: Reason): (HTMLElement | null)[] {
+  const { explanation } = reason;
+  if (!explanation) return [h("p", { class: "hint" }, reason.missing ?? "")];
+  const largest = Math.max(...explanation.attributions.map((each) => Math.abs(each.value)), 0);
+  const body = h("tbody", {});
+  for (const each of explanation.attributions.slice(0, MOST)) {
+    body.append(h("tr", {},
+      h("th", { scope: "row" }, each.name + when(each.lag), each.input === null ? null : h("span", { class: "soft" }, ` = ${digits(each.input, 3)}`)),
+      h("td", { class: "bars" }, bar(each.value, largest) as unknown as HTMLElement),
+      h("td", { class: "number" }, (each.value > 0 ? "+" : "") + digits(each.value, 3))));
+  }
+  const rest = explanation.attributions.length - MOST;
+  const units = explanation.units && explanation.units !== "1" ? ` (${explanation.units})` : "";
+  const scores = Object.entries(explanation.scores);
+  return [
+    h("table", { class: "attributions" },
+      h("caption", { class: "hint" }, `What moved it from ${digits(explanation.baseValue)}, the prediction for ${explanation.baseline || "the baseline"}${units}`),
+      body),
+    rest > 0 ? h("p", { class: "hint" }, `and ${rest} smaller ones`) : null,
+    h("h3", {}, "How good is this explanation"),
+    rows([["method", explanation.method.replace(/_/g, " ")], ...scores.map(([name, value]): [string, string] => [name.replace(/_/g, " "), digits(value, 3)])]),
+    explanation.leftOut.length ? h("p", { class: "hint" }, `Left out for lack of time: ${explanation.leftOut.join(", ")}`) : null,
+  ];
+}
+
+/** Make the part of the panel that tells of a prediction. */
+export function reasonPart(reason: Reason): HTMLElement {
+  const parts: (HTMLElement | null)[] = [
+    h("h3", {}, "Why this prediction"),
+    h("p", { class: "hint", "data-reason": "value" }, `${quantity(reason.value, reason.units)}, forecast at ${reason.time.slice(0, 10)}`),
+    ...explained(reason),
+  ];
+  if (reason.model) {
+    const metrics = Object.entries(reason.model.metrics);
+    if (metrics.length) {
+      parts.push(h("h3", {}, "How good is the model"), h("p", { class: "hint" }, reason.model.description));
+      parts.push(rows(metrics.map(([name, value]): [string, string] => [name.replace(/_/g, " "), digits(value, 3)])));
+    }
+  }
+  if (reason.lineage.length) {
+    parts.push(h("h3", {}, "Where it comes from"));
+    parts.push(h("ol", { class: "lineage" }, ...reason.lineage.map((each) =>
+      h("li", {}, h("span", { class: "soft" }, `${each.kind}: `), link(each.url, each.name)))));
+  }
+  return h("section", { "aria-label": "Why this prediction" }, ...parts);
+}
