@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from features import volcano
+from features.volcano.pictures import draw_phase, draw_support
 from inference_pipelines.volcano.detector import Judgement
 
 
@@ -58,15 +57,9 @@ def draw_surest(judgements: Sequence[Judgement], names: Sequence[str], path: Pat
 
 
 def _panel(axes: Any, judgement: Judgement, *, over: bool) -> None:
-    seen, found = judgement.seen, judgement.document
-    phase, length = np.arctan2(seen[..., 1], seen[..., 0]), np.linalg.norm(seen, axis=-1)
-    colours = colormaps["twilight_shifted"]((phase + np.pi) / (2 * np.pi))[..., :3]
-    extent = (0, volcano.PIXELS, volcano.PIXELS, 0)
-    axes.imshow(colours * np.clip(length, 0.15, 1)[..., None], extent=extent)
+    found = judgement.document
+    draw_phase(axes, judgement.seen)
     if over:
-        axes.imshow(judgement.support, cmap="magma", alpha=0.6, extent=extent)
-        if judgement.mask.max() > 0.5 > judgement.mask.min():
-            axes.contour(judgement.mask, levels=[0.5], colors="cyan", extent=extent, origin="upper")
+        draw_support(axes, judgement.support, judgement.mask)
         row, column = (value % volcano.PIXELS for value in (found["row"], found["column"]))
-        axes.plot(column, row, "+", color="white", markersize=12)
-    axes.tick_params(labelsize=7)
+        axes.plot(column, row, "+", color="black", markersize=12)

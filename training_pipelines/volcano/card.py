@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deepcube.explain import CardTable, ModelCard, TracedModel, activation_map, explain, quality_table
 from features import volcano
+from features.volcano.pictures import draw_phase, draw_support
 from training_pipelines.volcano.data import TrainingData
 from training_pipelines.volcano.evaluation import Evaluation
 from training_pipelines.volcano.model import FEATURES
@@ -19,8 +20,7 @@ from training_pipelines.volcano.scenes import Batch, Floats
 if TYPE_CHECKING:
     import keras
 
-_EXPLAINED, _SCORED, _STEPS = 12, 3, 8
-_SCORES = ("completeness_error", "complexity", "faithfulness", "deletion", "insertion", "randomisation")
+_SCORED, _STEPS = 3, 8
 
 LIMITS = [
     "Trained on simulated deformation and few real examples; types (Mogi, dyke, sill) are learnt from simulation only.",
@@ -131,10 +131,7 @@ def draw_examples(model: keras.Model, maps: keras.Model, data: TrainingData, pat
     for column, number in enumerate(chosen):
         draw_phase(panels[0, column], seen[column])
         draw_phase(panels[1, column], seen[column])
-        panels[1, column].imshow(where[column], cmap="magma", alpha=0.6)
-        extent = (-0.5, volcano.SIDE - 0.5, volcano.SIDE - 0.5, -0.5)
-        if mask[column].max() > 0.5:
-            panels[1, column].contour(mask[column], levels=[0.5], colors="cyan", extent=extent, origin="upper")
+        draw_support(panels[1, column], where[column], mask[column])
         said = "deforms" if moves[number] else "quiet"
         name = data.test.table["volcano"].iloc[number]
         panels[0, column].set_title(f"{name}\n{said}: p = {probability[number]:.2f}", fontsize=8)
@@ -143,16 +140,6 @@ def draw_examples(model: keras.Model, maps: keras.Model, data: TrainingData, pat
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     return path
-
-
-def draw_phase(axes: Any, seen: Floats) -> None:
-    """Draw what the network sees of a patch: the phase as a cyclic colour, dark where it is incoherent."""
-    from matplotlib import colormaps
-
-    phase, length = np.arctan2(seen[..., 1], seen[..., 0]), np.linalg.norm(seen, axis=-1)
-    colours = colormaps["twilight_shifted"]((phase + np.pi) / (2 * np.pi))[..., :3]
-    axes.imshow(colours * np.clip(length, 0.15, 1)[..., None])
-    axes.set(xticks=[], yticks=[])
 
 
 def add_card(

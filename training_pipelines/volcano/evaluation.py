@@ -172,7 +172,7 @@ def draw(
         learning_curve(
             curves,
             folder / "learning_curve.png",
-            title=f"{cube}: validation loss, {len(runs)} seeds (reports every 50 steps)",
+            title=f"{cube}: validation loss, {len(runs)} seeds (reports every 100 steps)",
             ylabel="cross-entropy (natural logarithm)",
         ),
         draw_ranking(

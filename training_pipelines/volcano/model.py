@@ -34,7 +34,7 @@ FEATURES = "features"
 """Name of the layer whose maps support the outputs."""
 
 _CHUNK = 64
-_REPORT = 50  # training steps from one report to the next
+_REPORT = 100  # training steps from one report to the next
 _TEMPERATURE = 0.5
 _SMOOTHING = 0.05  # of the labels: experts and the simulator err
 
