@@ -17,7 +17,9 @@ def as_inputs(inputs: Any, *, order: Sequence[str] | None = None) -> xr.DataArra
     ----------
     inputs : xarray.DataArray, xarray.Dataset, pandas.DataFrame or array, first dimension the instances
         A Dataset becomes an array whose last dimension ``variable`` holds its variables, with their units in the
-        coordinate ``units``; all of its variables need the same dims. A table becomes ``(instance, feature)``.
+        coordinate ``units``; all of its variables need the same dims. A table becomes ``(instance, feature)``. Values
+        that are possible at all may be bounded: by the attribute ``valid_range``, or by coordinates ``valid_min`` and
+        ``valid_max`` along a dimension, which a Dataset's variables with that attribute get.
     order : sequence of str, optional
         Variables or features in the order that the model expects.
 
@@ -29,7 +31,8 @@ def as_inputs(inputs: Any, *, order: Sequence[str] | None = None) -> xr.DataArra
     Raises
     ------
     InputError
-        If there is no instance, a variable is missing, or a value is; the message names which.
+        If there is no instance, a variable is missing, or a value is or lies outside its range; the message names
+        which.
     """
     if isinstance(inputs, xr.Dataset):
         array = _from_dataset(inputs, order)
@@ -52,6 +55,7 @@ def as_inputs(inputs: Any, *, order: Sequence[str] | None = None) -> xr.DataArra
     if array.ndim < 2 or 0 in array.shape:
         raise InputError(f"Found inputs of shape {array.shape}; expected (instances, features...), none of them 0.")
     require_finite(array, "inputs")
+    require_possible(array)
     return array
 
 
@@ -66,7 +70,47 @@ def _from_dataset(data: xr.Dataset, order: Sequence[str] | None) -> xr.DataArray
         raise InputError(f"Found variables of different dimensions, {dims}; expected the same ones for all.")
     array = data[chosen].to_array("variable").transpose(*dims[chosen[0]], "variable")
     units = [str(data[name].attrs.get("units", "1")) for name in chosen]
-    return array.assign_coords(units=("variable", units))
+    bounds = [_bounds(data[name].attrs) for name in chosen]
+    coords: dict[str, Any] = {"units": ("variable", units)}
+    if np.isfinite(bounds).any():
+        coords |= {key: ("variable", [pair[i] for pair in bounds]) for i, key in enumerate(("valid_min", "valid_max"))}
+    return array.assign_coords(coords)
+
+
+def _bounds(attrs: Any) -> tuple[float, float]:
+    """Return the range of possible values by the conventions of CF, section 2.5.1; infinite without any."""
+    low, high = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
+    return float(low), float(high)
+
+
+def require_possible(array: xr.DataArray) -> None:
+    """Refuse values outside the range that is physically possible, as far as the array says what that is.
+
+    Parameters
+    ----------
+    array : xarray.DataArray, dims (instance, ...)
+        With the attribute ``valid_range``, or coordinates ``valid_min`` and ``valid_max`` along a dimension.
+
+    Raises
+    ------
+    InputError
+        If a value lies outside; the message says which and where.
+    """
+    low, high = (array.coords.get(key) for key in ("valid_min", "valid_max"))
+    if low is None or high is None:
+        if not np.isfinite(_bounds(array.attrs)).any():
+            return
+        low, high = (xr.DataArray(bound) for bound in _bounds(array.attrs))
+    outside = ((array < low) | (array > high)).transpose(*array.dims).values
+    if not outside.any():
+        return
+    first = {dim: int(i) for dim, i in zip(array.dims, np.argwhere(outside)[0], strict=True)}
+    at = ", ".join(f"{d} {array.indexes[d][i] if d in array.indexes else i}" for d, i in first.items())
+    least, most = (float(bound.isel({d: i for d, i in first.items() if d in bound.dims})) for bound in (low, high))
+    raise InputError(
+        f"Found {float(array.isel(first)):g} at {at}, one of {int(outside.sum())} values outside what is possible; "
+        f"expected {least:g} to {most:g}. Check units and fill values."
+    )
 
 
 def _require(order: Sequence[str] | None, found: Sequence[str], what: str) -> None:

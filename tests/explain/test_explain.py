@@ -252,6 +252,19 @@ def test_what_does_not_fit_is_said(arguments, error, said):
         explain(**arguments)
 
 
+def test_values_that_cannot_be_are_refused_where_the_inputs_say_what_can():
+    good = cube(2)
+    good["rain"].attrs["valid_range"] = [-1e3, 1e3]
+    assert as_inputs(good)["valid_max"].values.tolist() == [1e3, np.inf]
+    bad = good.copy(deep=True)
+    bad["rain"].values[(1, *(0,) * (bad["rain"].ndim - 1))] = 5000.0
+    with pytest.raises(InputError, match=r"Found 5000 at .* 1.*expected -1000 to 1000"):
+        explain(linear, bad, "kernel_shap", baseline=0.0)
+    table = xr.DataArray(X[:3], dims=("instance", "feature"), attrs={"valid_range": (-0.01, 0.01)})
+    with pytest.raises(InputError, match="outside what is possible"):
+        explain(linear, table, "kernel_shap", background=BACKGROUND)
+
+
 def test_too_many_players_are_to_be_grouped():
     with pytest.raises(InputError, match="Group them"):
         explain(lambda x: x.sum(axis=1), np.ones((1, 1000)), "kernel_shap", baseline=0.0)
