@@ -11,6 +11,7 @@ import contextlib
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -191,7 +192,7 @@ async def _unless_gone(request: Request, awaited: Awaitable[dict[str, Any]]) -> 
 
 def _seconds(text: str, most: float) -> float:
     """Return a time limit in seconds from the parameter ``timeout``, which is in milliseconds."""
-    return int(text) / 1000 if text.isascii() and text.isdigit() and int(text) > 0 else most
+    return int(text) / 1000 if re.fullmatch("0*[1-9][0-9]{0,8}", text) else most
 
 
 async def _streamed(parts: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import resource
 import threading
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from deepcube.semantics.results import Answer
 
 _GRACE = 1.0
+_START = 120.0
 _TEXT = 64 * 1024
 
 
@@ -115,6 +117,7 @@ class WorkerPool:
             worker = self._free.pop()
             clean = False
             try:
+                await asyncio.to_thread(worker.start)  # not on the time of the query
                 deadline = asyncio.get_running_loop().time() + seconds + _GRACE
                 worker.send(_Question(text, forms, seconds, rows, explain))
                 while True:
@@ -147,14 +150,22 @@ class _Worker:
         self._pipe: Any = None
         self._lock = threading.Lock()
 
+    def start(self) -> None:
+        """Start the process if there is none, and wait until it has opened its cubes and linked data."""
+        if self._process is not None and self._process.is_alive():
+            return
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(self._config, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        with contextlib.suppress(EOFError, OSError):  # what it died of is told by the question that follows
+            if self._pipe.poll(_START):
+                self._pipe.recv()
+
     def send(self, question: _Question) -> None:
-        if self._process is None or not self._process.is_alive():
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(self._config, theirs), daemon=True)
-            self._process.start()
-            theirs.close()
-        self._pipe.send(question)
+        with contextlib.suppress(BrokenPipeError):
+            self._pipe.send(question)
 
     def receive(self, seconds: float) -> dict[str, Any]:
         try:
@@ -184,6 +195,7 @@ def _work(config: EngineConfig, pipe: Any) -> None:
         engine = open_engine(config)
     except Exception as error:  # told to whoever asks
         failure = _error(type(error).__name__, str(error))
+    pipe.send({"kind": "ready"})
     if config.memory:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + config.memory
