@@ -201,9 +201,9 @@ def calibration_table(truth: Any, probability: Any, *, bins: int = 10, weight: A
     -------
     pandas.DataFrame
         A row per bin, from low to high: ``forecast`` (mean probability) and ``observed`` (share of events), both
-        weighted; ``low`` and ``high``, the 95 % interval of the share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212,
-        over the effective number of cases); ``n`` and ``events``. Its ``attrs["ece"]`` is the expected calibration
-        error, the weighted mean of ``|forecast - observed|``.
+        weighted; ``low`` and ``high``, the 95 % interval of the share (Wilson, 1927, J. Am. Stat. Assoc. 22, 209-212;
+        of weighted cases that of their odds, Woolf, 1955, Ann. Hum. Genet. 19, 251-253); ``n`` and ``events``. Its
+        ``attrs["ece"]`` is the expected calibration error, the weighted mean of ``|forecast - observed|``.
 
     Raises
     ------
@@ -220,12 +220,12 @@ def calibration_table(truth: Any, probability: Any, *, bins: int = 10, weight: A
         inside = place == one
         weights = w[inside]
         share = float(np.average(y[inside], weights=weights))
-        effective = float(weights.sum() ** 2 / (weights**2).sum())  # Kish, 1965
+        interval = _wilson(share, y[inside].size) if np.ptp(weights) == 0 else _woolf(y[inside], weights)
         rows.append(
             {
                 "forecast": float(np.average(p[inside], weights=weights)),
                 "observed": share,
-                **dict(zip(("low", "high"), _wilson(share, effective), strict=True)),
+                **dict(zip(("low", "high"), interval, strict=True)),
                 "n": int(inside.sum()),
                 "events": int(y[inside].sum()),
                 "weight": float(weights.sum()),
@@ -260,8 +260,11 @@ def draw_calibration(tables: Mapping[str, pd.DataFrame], path: Path, *, title: s
     figure = Figure(figsize=(5.5, 5), layout="constrained")
     axes = figure.subplots()
     # Rare events have all their probabilities near 0: the axes end where the curves do.
-    top = max(float(table[["forecast", "high"]].to_numpy().max()) for table in tables.values())
-    end = min(1.0, 1.05 * top) or 1.0
+    right, top = (
+        min(1.0, 1.05 * max(float(table[name].max()) for table in tables.values())) or 1.0
+        for name in ("forecast", "high")
+    )
+    end = min(right, top)
     axes.plot((0, end), (0, end), color="0.5", linewidth=1, linestyle="--", label="perfect")
     for name, table in tables.items():
         below, above = table["observed"] - table["low"], table["high"] - table["observed"]
@@ -278,12 +281,12 @@ def draw_calibration(tables: Mapping[str, pd.DataFrame], path: Path, *, title: s
             label=label,
         )
     axes.set(
-        title=title,
         xlabel=f"forecast probability of {event}",
         ylabel=f"observed frequency of {event}",
-        xlim=(0, end),
-        ylim=(0, end),
+        xlim=(0, right),
+        ylim=(0, top),
     )
+    axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="upper left")
     figure.savefig(path, dpi=120)
@@ -449,3 +452,15 @@ def _wilson(share: float, n: float) -> tuple[float, float]:
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _woolf(outcome: npt.NDArray[np.bool_], weight: Floats) -> tuple[float, float]:
+    """Return the interval of a weighted share by the variance of its log-odds, half a case added to each outcome."""
+    odds, variance = 0.0, 0.0
+    for sign, side in ((1, weight[outcome]), (-1, weight[~outcome])):
+        mean = side.mean() if side.size else weight.mean()
+        effective = side.sum() ** 2 / (side**2).sum() if side.size else 0.0  # Kish, 1965
+        odds += sign * np.log(mean * (side.size + 0.5))
+        variance += 1 / (effective + 0.5)
+    low, high = (1 / (1 + np.exp(-(odds + z * variance**0.5))) for z in (-1.959963984540054, 1.959963984540054))
+    return float(low), float(high)

@@ -234,7 +234,7 @@ class Layout:
 
     def changing(self) -> list[str]:
         """Return the inputs that change from day to day at a place."""
-        still = {*plain_names(TERRAIN, HUMAN, LAND_COVER), *plain_names(NEIGHBOURHOOD)}
+        still = {*plain_names(TERRAIN, HUMAN, LAND_COVER), *plain_names(NEIGHBOURHOOD[:-1])}  # all but green
         return [name for name in self.names if quantity_of(name).name not in still]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +63,25 @@ def log_odds_model(network: Any) -> Any:
     return keras.Model(network.inputs[0], network.get_layer(OUTPUT).output)
 
 
+def explained_model(network: Any) -> Any:
+    """Return a registered model as explanations take it: with gradients, or as a plain function where it has none."""
+    from deepcube.explain import TracedModel
+
+    traced = TracedModel(log_odds_model(network))
+    if not _has_trees(network):
+        return traced
+    logging.getLogger("shap").setLevel(logging.WARNING)  # it tells of every coalition, which fills a job's log
+    return lambda inputs: np.asarray(traced(inputs))
+
+
 def explaining_methods(network: Any) -> tuple[str, ...]:
     """Return the methods that can explain a registered model, the best first: trees have no gradients."""
+    if _has_trees(network):
+        return ("kernel_shap",)
+    return ("integrated_gradients", "gradient_x_input", "kernel_shap")
+
+
+def _has_trees(network: Any) -> bool:
     import keras
 
     from features.wildfire.trees import BoostedTrees
@@ -71,6 +89,4 @@ def explaining_methods(network: Any) -> tuple[str, ...]:
     def layers(model: keras.Model) -> list[Any]:
         return [one for each in model.layers for one in (layers(each) if isinstance(each, keras.Model) else [each])]
 
-    if any(isinstance(layer, BoostedTrees) for layer in layers(network)):
-        return ("kernel_shap",)
-    return ("integrated_gradients", "gradient_x_input", "kernel_shap")
+    return any(isinstance(layer, BoostedTrees) for layer in layers(network))

@@ -1,0 +1,232 @@
+"""Inference pipeline of the wildfire use case: a registered model becomes danger maps, places at risk, an endpoint.
+
+Batch inference writes the danger of every cell on the days to map, and of all held-out cases, to a feature group; draws
+the maps and leaves them as NetCDF; and joins danger with people, roads and places into a ranked list of places at risk.
+The endpoint answers with the danger of a cell and, if asked, with the reasons for it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from deepcube.explain import grouped
+from deepcube.oblivious import upload_files
+from features import wildfire
+from features.wildfire.usual import OUTPUT
+from inference_pipelines.wildfire.batch import danger_group, danger_rows, map_days, read_inputs, risk_group, to_grid
+from inference_pipelines.wildfire.deploying import NoModelError, deploy, newest_model
+from inference_pipelines.wildfire.forecaster import PROBABILITY, Forecaster
+from inference_pipelines.wildfire.products import draw_danger, draw_days, draw_reasons, write_netcdf, write_places
+
+if TYPE_CHECKING:
+    from hopsworks.project import Project
+
+__all__ = ["Forecaster", "NoModelError", "deploy", "run", "run_batch"]
+
+Progress = Callable[[float, str], None]
+"""Told how much is done, from 0 to 1, and what is being done."""
+
+
+def run(project: Project, cube: str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Map danger and rank places in batch, deploy the model, and ask the deployment for one explained forecast.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    cube : str
+        Name of a cube or table that a model has been trained on.
+    progress : callable, optional
+        Called as ``progress(fraction, message)``.
+
+    Returns
+    -------
+    dict
+        JSON-able summary: cube, feature groups with rows written, days mapped, places most at risk, deployment and its
+        state, one example with inputs, prediction and explanation, figures and files in the project.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the cube is registered.
+    """
+    tell = progress or (lambda fraction, message: None)
+    batch = run_batch(project, cube, progress=lambda fraction, message: tell(0.6 * fraction, message))
+    tell(0.6, "deploying the model")
+    deployment = deploy(project, cube)
+    tell(0.9, f"asking {deployment['name']} for an explained forecast")
+    example = ask(project, deployment["name"], batch.pop("example"))
+    tell(1.0, f"{deployment['name']} is {deployment['state'].lower()}")
+    return {**batch, "deployment": deployment, "example": example}
+
+
+def run_batch(project: Project, cube: str, *, progress: Progress | None = None) -> dict[str, Any]:
+    """Forecast danger of the held-out cases and of whole maps, draw it, and rank the places at risk.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    cube : str
+        Name of a cube or table that a model has been trained on.
+    progress : callable, optional
+        Called as ``progress(fraction, message)``.
+
+    Returns
+    -------
+    dict
+        JSON-able summary as :func:`run`, with ``example``: the instance to ask an endpoint for.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the cube is registered.
+    """
+    tell = progress or (lambda fraction, message: None)
+    model = newest_model(project, cube)
+    tell(0.0, f"loading {model.name} version {model.version}")
+    fs = project.get_feature_store()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        forecaster = Forecaster.load(Path(model.download(scratch)))
+        view = fs.get_feature_view(forecaster.signature.feature_view, forecaster.signature.feature_view_version)
+        tell(0.1, "forecasting held-out cases and maps")
+        inputs = read_inputs(fs, view, forecaster)
+        rows = danger_rows(inputs, forecaster, model.version)
+        tell(0.4, f"writing {len(rows)} forecasts")
+        groups = {danger_group(fs): rows}
+        days = map_days(inputs)
+        forecasts = inputs.assign(**{name: rows[name] for name in rows.columns.difference(inputs.columns)})
+        ranked = pd.DataFrame()
+        tell(0.5, "mapping danger and ranking places" if days else "drawing")
+        if days:
+            figures, files, ranked = _map(fs, forecaster, forecasts, days, folder)
+            if len(ranked):
+                groups[risk_group(fs)] = _risk_rows(ranked, cube, days[-1], model.version)
+        else:
+            title = f"{forecaster.shown}: forecasts of the held-out cases, and what happened"
+            figures, files = [draw_days(forecasts, folder / "fire_days.png", title=title, alarm=forecaster.alarm)], []
+        for group, table in groups.items():
+            group.insert(table)
+            if forecaster.simulated:
+                wildfire.label_simulated(group)
+        tell(0.9, "explaining the greatest danger of the newest day")
+        newest = forecasts[forecasts["time"] == forecasts["time"].max()]
+        worst = newest.loc[[newest[PROBABILITY].idxmax()]]
+        figures.append(_draw_reasons(forecaster, worst, folder))
+        place = f"Resources/wildfire/{cube}"
+        uploaded, left = upload_files(project, figures, place), upload_files(project, files, place)
+    return {
+        "cube": cube,
+        "simulated": forecaster.simulated,
+        "model_version": {"name": model.name, "version": model.version},
+        "feature_groups": {group.name: len(table) for group, table in groups.items()},
+        "maps": [day.date().isoformat() for day in days],
+        "places_at_risk": _top(ranked),
+        "example": {"cube": cube, "cell_id": int(worst["cell_id"].iloc[0])},
+        "figures": uploaded,
+        "files": left,
+    }
+
+
+def ask(project: Project, deployment: str, instance: dict[str, Any]) -> dict[str, Any]:
+    """Ask a deployment for one explained forecast.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    deployment : str
+        Name of a running deployment.
+    instance : dict
+        What to forecast; see :mod:`inference_pipelines.wildfire.predictor`.
+
+    Returns
+    -------
+    dict
+        ``request`` (the instance), ``inputs``, ``prediction`` and ``explanation``.
+    """
+    served = project.get_model_serving().get_deployment(deployment)
+    # Inside the instance, not beside it: there every KServe hands it to the script.
+    (answer,) = served.predict(data={"instances": [{**instance, "explain": True}]})["predictions"]
+    return {"request": instance, **answer}
+
+
+def _map(
+    fs: Any, forecaster: Forecaster, forecasts: pd.DataFrame, days: list[pd.Timestamp], folder: Path
+) -> tuple[list[Path], list[Path], pd.DataFrame]:
+    """Draw and write the maps, and rank the places on the newest of them."""
+    maps = forecasts[forecasts["time"].isin(days)]
+    shape = (int(maps["row"].max()) + 1, int(maps["col"].max()) + 1)
+    newest = maps[maps["time"] == days[-1]]
+    cells = np.full(shape, -1, dtype=np.int64)
+    cells[newest["row"].to_numpy(int), newest["col"].to_numpy(int)] = newest["cell_id"]
+    where = newest[["cell_id", "row", "col"]]
+    places = _read(fs, "wildfire_places", forecaster.cube)
+    ranked = wildfire.rank_places(places, to_grid(newest, PROBABILITY, shape), cells) if len(places) else places
+    figures = []
+    for day in days:
+        target = day + pd.Timedelta(days=1)
+        what = "places at risk" if day == days[-1] else "the held-out day with most fire"
+        shown = ranked.merge(where, on="cell_id") if day == days[-1] and len(ranked) else pd.DataFrame()
+        figures.append(
+            draw_danger(
+                maps[maps["time"] == day],
+                folder / f"danger_{target:%Y-%m-%d}.png",
+                title=f"{forecaster.shown}: danger of fire on {target:%Y-%m-%d}, forecast the day before; {what}",
+                base_rate=float(forecaster.signature.details["base_rate"]),
+                places=shown,
+            )
+        )
+    attrs = {"title": f"Danger of fire, {forecaster.shown}", "source": f"wildfire model of {forecaster.cube}"}
+    attrs |= {"simulated": "true"} if forecaster.simulated else {}
+    located = maps.drop_duplicates("cell_id").merge(
+        _read(fs, "wildfire_static", forecaster.cube)[["cell_id", "longitude", "latitude"]], on="cell_id"
+    )
+    longitude, latitude = (to_grid(located, name, shape) for name in ("longitude", "latitude"))
+    files = [write_netcdf(maps, longitude, latitude, folder / "danger.nc", attrs)]
+    if len(ranked):
+        files += write_places(ranked, folder, {"date": f"{days[-1] + pd.Timedelta(days=1):%Y-%m-%d}", **attrs})
+    return figures, files, ranked
+
+
+def _read(fs: Any, name: str, cube: str) -> pd.DataFrame:
+    """Return the rows of a cube in a feature group; none if there is no such group."""
+    group = fs.get_feature_group(name, wildfire.VERSION)
+    if group is None:
+        return pd.DataFrame()
+    return group.select_all().filter(group.get_feature("cube") == cube).read()
+
+
+def _risk_rows(ranked: pd.DataFrame, cube: str, day: pd.Timestamp, model_version: int) -> pd.DataFrame:
+    rows = ranked[["place", "rank", "probability", "people_at_risk", "road_km_at_risk"]].assign(
+        cube=cube, time=np.datetime64(day, "us"), model_version=np.int32(model_version)
+    )
+    names = ["cube", "place", "time", "rank", "probability", "people_at_risk", "road_km_at_risk", "model_version"]
+    return rows[names].astype({"rank": np.int32, "model_version": np.int32})
+
+
+def _top(ranked: pd.DataFrame, count: int = 5) -> list[dict[str, Any]]:
+    if ranked.empty:
+        return []
+    names = ("rank", "name", "probability", "people", "people_at_risk")
+    rows = ranked.head(count)
+    return [dict(zip(names, row, strict=True)) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
+
+
+def _draw_reasons(forecaster: Forecaster, row: pd.DataFrame, folder: Path) -> Path:
+    explained = grouped(forecaster.explain(row), "variable")["attribution"].isel(instance=0).sel(output=OUTPUT)
+    reasons = pd.Series(explained.to_numpy(), index=[str(name) for name in explained["variable"].values])
+    day = pd.Timestamp(row["time"].iloc[0])
+    return draw_reasons(
+        reasons,
+        folder / "explanation.png",
+        title=f"{forecaster.shown}: why cell {row['cell_id'].iloc[0]} is in danger, forecast made on {day:%Y-%m-%d}",
+        prediction=f"probability {row[PROBABILITY].iloc[0]:.3g}; compared with the same place on a usual day",
+    )

@@ -1,0 +1,225 @@
+"""The script that a deployment runs: danger of fire and its explanation over HTTP.
+
+It is uploaded alone, so everything else comes from the installed package. A request is ``{"instances": [...]}`` with
+instances of these kinds, alone or mixed:
+
+- ``{"cube": "simulated_firecube", "cell_id": 42}``: the newest features of a cell, read from the online store;
+- ``{"tmax_lag_0": 31.5, ...}``: a value for every model input, by name; null where nothing was observed, but not for a
+  whole history;
+- ``[31.5, ...]``: the same in the model's order.
+
+Each is answered with ``{"fire_probability": ..., "probability_spread": ..., "danger_class": ...}``. With
+``"explain": true`` beside ``instances``, or in an instance, the answer is ``{"prediction": {...}, "inputs": {...},
+"explanation": {...}}``, the explanation being of the log-odds of fire, with ``by_variable`` and ``by_group`` summing up
+what belongs together, and ``"simulated": true`` if the model was trained on a simulated cube. Instead of true,
+``{"method": "kernel_shap", "scores": true, "budget_seconds": 2}`` chooses how; see
+:class:`deepcube.explain.ExplainOptions`. What the time budget did not allow is listed in the answer.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deepcube.explain import ExplainOptions
+from deepcube.oblivious import InstanceError, Signature
+from features.wildfire import Layout, group_of, quantity_of
+from features.wildfire.usual import OUTPUT
+from inference_pipelines.wildfire.forecaster import Forecaster
+
+_KEYS = {"cube", "cell_id"}
+
+
+class Predict:
+    """Loads the model that the platform put in ``$MODEL_FILES_PATH`` and answers requests."""
+
+    def __init__(self) -> None:
+        self._forecaster = Forecaster.load(Path(os.environ["MODEL_FILES_PATH"]))
+        self._forecaster.warm_up()
+        self._online = OnlineFeatures(self._forecaster)
+
+    def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:
+        """Answer the instances of one request.
+
+        Parameters
+        ----------
+        inputs : list of dict or list
+            The instances.
+        **options : Any
+            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for all
+            instances of equal options together.
+
+        Returns
+        -------
+        list of dict
+            One answer per instance, in order.
+
+        Raises
+        ------
+        deepcube.oblivious.InstanceError, deepcube.explain.ExplainError
+            If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
+        """
+        explain_all = self._forecaster.explainer.options(options.get("explain", False))
+        instances, explain = self._split_options(inputs, explain_all)
+        table = read_instances(self._forecaster.signature, self._online.resolve(instances))
+        forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
+        for wanted in dict.fromkeys(one for one in explain if one is not None):
+            positions = [position for position, one in enumerate(explain) if one == wanted]
+            explanations = self._forecaster.answer(table.iloc[positions], wanted)
+            filled = self._forecaster.filled(table.iloc[positions])
+            for number, (position, explanation) in enumerate(zip(positions, explanations, strict=True)):
+                forecasts[position] = {
+                    "prediction": forecasts[position],
+                    "inputs": filled.iloc[number].to_dict(),
+                    "explanation": _summed(explanation),
+                    **({"simulated": True} if self._forecaster.simulated else {}),
+                }
+        return forecasts
+
+    def _split_options(
+        self, inputs: Any, explain_all: ExplainOptions | None
+    ) -> tuple[list[Any], list[ExplainOptions | None]]:
+        """Return the instances without their own ``explain``, and for each how it is to be explained, if at all."""
+        if not isinstance(inputs, list) or not inputs:
+            raise InstanceError(f"Found instances {str(inputs)[:50]!r}; expected a list of at least one instance.")
+        instances, explain = [], []
+        for position, instance in enumerate(inputs):
+            own = None
+            if isinstance(instance, Mapping) and "explain" in instance:
+                own = self._forecaster.explainer.options(instance["explain"], where=f"instance {position}")
+                instance = {name: value for name, value in instance.items() if name != "explain"}
+            instances.append(instance)
+            explain.append(own or explain_all)
+        return instances, explain
+
+
+def read_instances(signature: Signature, instances: list[Any]) -> pd.DataFrame:
+    """Turn instances into model inputs, refusing what cannot be.
+
+    Parameters
+    ----------
+    signature : deepcube.oblivious.Signature
+        What the model expects.
+    instances : list of mapping or of list
+        Values by name or in order; null where nothing was observed.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per instance; NaN where nothing was observed.
+
+    Raises
+    ------
+    InstanceError
+        If an input is missing or unknown, a value is no number or out of its physical range, or a history is empty.
+    """
+    whole = [_without_nulls(instance) for instance in instances]
+    table = signature.table([values for values, _ in whole])  # refuses wrong shapes and names
+    for position, (_, gaps) in enumerate(whole):
+        names = [signature.inputs[gap] if isinstance(gap, int) else gap for gap in gaps]
+        table.loc[position, names] = math.nan
+        _check(table.iloc[position], f"instance {position}", Layout(tuple(signature.inputs)))
+    return table
+
+
+def _without_nulls(instance: Any) -> tuple[Any, list[Any]]:
+    """Return an instance with 0 in place of nulls, and the names or positions of those."""
+    if isinstance(instance, Mapping):
+        gaps = [name for name, value in instance.items() if value is None]
+        return {name: 0.0 if value is None else value for name, value in instance.items()}, gaps
+    if isinstance(instance, list):
+        return [0.0 if value is None else value for value in instance], [
+            position for position, value in enumerate(instance) if value is None
+        ]
+    return instance, []
+
+
+def _check(row: pd.Series, where: str, layout: Layout) -> None:
+    for variable in layout.dynamic:
+        if (
+            row[[f"{variable}_lag_{lag}" for lag in range(layout.history) if f"{variable}_lag_{lag}" in row]]
+            .isna()
+            .all()
+        ):
+            raise InstanceError(
+                f"{where}: found no value of {variable} in its whole history of {layout.history} days; expected at "
+                "least one. Leave the cell out until it is observed."
+            )
+    for name, value in row.items():
+        known = quantity_of(str(name))
+        if value < known.low or value > known.high:
+            raise InstanceError(
+                f"{where}: found {value:g} for {name}; expected {known.low:g} to {known.high:g} {known.units}, or null."
+            )
+
+
+def _summed(explanation: dict[str, Any]) -> dict[str, Any]:
+    """Add sums over lags and neighbours, and over groups of variables, to an explanation."""
+    if "attributions" not in explanation:
+        return explanation
+    by: dict[str, dict[str, float]] = {"by_variable": {}, "by_group": {}}
+    for name, value in explanation["attributions"][OUTPUT].items():
+        for key, label in (("by_variable", quantity_of(name).name), ("by_group", group_of(name))):
+            by[key][label] = by[key].get(label, 0.0) + value
+    return explanation | by
+
+
+class OnlineFeatures:
+    """Reads the newest features of cells from the online store, connecting when first asked.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        The model that the features are for.
+    """
+
+    def __init__(self, forecaster: Forecaster) -> None:
+        self._signature = forecaster.signature
+        self._cube = forecaster.cube
+        self._cells: dict[int, int] = {}
+        self._view: Any = None
+        self._connecting = threading.Lock()
+
+    def resolve(self, instances: list[Any]) -> list[Any]:
+        """Replace instances that name a cell by the features of that cell, leaving the others as they are."""
+        return [
+            self._vector(instance, position) if isinstance(instance, Mapping) and _KEYS & set(instance) else instance
+            for position, instance in enumerate(instances)
+        ]
+
+    def _vector(self, instance: Mapping[str, Any], position: int) -> dict[str, float | None]:
+        where = f"instance {position}"
+        if set(instance) != _KEYS or isinstance(instance["cell_id"], bool) or not isinstance(instance["cell_id"], int):
+            raise InstanceError(f'{where}: found {dict(instance)}; expected {{"cube": "...", "cell_id": 123}}.')
+        if instance["cube"] != self._cube:
+            raise InstanceError(f"{where}: found cube {instance['cube']!r}; this model is for {self._cube!r}.")
+        view, cell = self._connected(), instance["cell_id"]
+        if cell not in self._cells:
+            raise InstanceError(f"{where}: found no features of cell {cell} in the online store.")
+        key = {"cube": self._cube, "cell_id": cell, "weather_cell": self._cells[cell]}
+        row = view.get_feature_vector(key, return_type="pandas", allow_missing=True)
+        values = row.iloc[0].reindex(self._signature.inputs) if len(row) else pd.Series(dtype=float)
+        if values.empty or values.isna().all():
+            raise InstanceError(f"{where}: found no features of cell {cell} in the online store.")
+        return {str(name): None if pd.isna(value) else float(value) for name, value in values.items()}
+
+    def _connected(self) -> Any:
+        """Return the view, ready to serve; the cell of the weather of every cell is looked up once, with it."""
+        with self._connecting:
+            if self._view is None:
+                import hopsworks
+
+                store = hopsworks.login().get_feature_store()
+                view = store.get_feature_view(self._signature.feature_view, self._signature.feature_view_version)
+                view.init_serving(self._signature.training_dataset_version)
+                group = store.get_feature_group("wildfire_targets", 1)
+                cells = group.select(["cell_id", "weather_cell"]).filter(group.get_feature("cube") == self._cube).read()
+                self._cells = dict(zip(cells["cell_id"].tolist(), cells["weather_cell"].tolist(), strict=True))
+                self._view = view
+            return self._view
