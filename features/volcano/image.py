@@ -174,6 +174,19 @@ def phasor(phase: NDArray[np.float32]) -> Floats:
     return parts.reshape(SIDE, LOOKS, SIDE, LOOKS, 2).mean(axis=(1, 3)).astype(np.float32)
 
 
+def incoherent() -> Floats:
+    """Return what the network sees where there is nothing to be seen: noise, always the same.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (SIDE, SIDE, 2)
+        Multilooked phasors of independent phases. Explanations compare with it: all zeros would do for people, but
+        networks that normalise their activations are not smooth there.
+    """
+    noise = np.random.default_rng(0).uniform(-np.pi, np.pi, (PIXELS, PIXELS))
+    return phasor(noise.astype(np.float32))
+
+
 def expand(seen: Floats) -> NDArray[np.float32]:
     """Return an interferogram that :func:`phasor` reduces to this.
 

@@ -18,7 +18,7 @@ from features import volcano
 METHODS = ("integrated_gradients", "gradient_x_input")
 """Methods that attribute a probability to parts of the interferogram, the default first."""
 
-BASELINE = "no coherence anywhere: nothing to be seen"
+BASELINE = "noise without coherence: nothing to be seen"
 """What attributions compare with."""
 
 _MAPS_FILE = "maps.keras"
@@ -224,7 +224,7 @@ class Detector:
             named after its pixels, which add up to what the probability differs from the base value by.
         """
         inputs = _labelled(seen)
-        answers = self.explainer.explain(inputs, xr.zeros_like(inputs[:1]), options)
+        answers = self.explainer.explain(inputs, _labelled(volcano.incoherent()[None])[0], options)
         return [_by_part(answer) for answer in answers]
 
     def attribute(self, seen: Floats, steps: int = 16) -> dict[str, Any]:
@@ -246,7 +246,7 @@ class Detector:
             self._deformation,
             _labelled(seen[None]),
             METHODS[0],
-            baseline=0.0,
+            baseline=_labelled(volcano.incoherent()[None])[0],
             baseline_meaning=BASELINE,
             outputs=volcano.OUTPUTS[:1],
             samples=steps,
@@ -258,7 +258,7 @@ class Detector:
         some = np.full((1, volcano.SIDE, volcano.SIDE, 2), 0.5, np.float32)
         self.look(some)
         inputs = _labelled(some)
-        self.explainer.warm_up(inputs, xr.zeros_like(inputs))
+        self.explainer.warm_up(inputs, _labelled(volcano.incoherent()[None]))
 
 
 def _by_part(answer: dict[str, Any]) -> dict[str, Any]:

@@ -183,8 +183,8 @@ def add_card(
     explained = explain(
         TracedModel(model),
         _labelled(moving.seen[:_SCORED]),
-        baseline=0.0,
-        baseline_meaning="no coherence anywhere: nothing to be seen",
+        baseline=_labelled(volcano.incoherent()[None])[0],
+        baseline_meaning="noise without coherence: nothing to be seen",
         outputs=volcano.OUTPUTS,
         samples=_STEPS,
         scores=["completeness_error", "complexity"],
