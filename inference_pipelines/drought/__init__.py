@@ -25,6 +25,15 @@ from inference_pipelines.drought.batch import (
 from inference_pipelines.drought.deploying import NoModelError, deploy, newest_model
 from inference_pipelines.drought.figures import draw_maps, most_telling_origin
 from inference_pipelines.drought.forecaster import Forecaster
+from inference_pipelines.drought.impact import (
+    draw_impact,
+    find_districts,
+    impact_group,
+    impact_rows,
+    impact_scores,
+    quantile_offsets,
+    read_spread,
+)
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -50,8 +59,8 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
     Returns
     -------
     dict
-        JSON-able summary: cube, feature group with rows written, deployment and its state, one example with inputs,
-        prediction and explanation, figures in the project.
+        JSON-able summary: cube, feature groups with rows written, deployment and its state, one example with inputs,
+        prediction and explanation, the scores of the impact index (``findings``), figures in the project.
 
     Raises
     ------
@@ -72,6 +81,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
         "origins": batch["origins"],
         "deployment": deployment,
         "example": example,
+        "findings": {"impact_index": batch["impact"]},
         "figures": batch["figures"],
     }
 
@@ -91,8 +101,8 @@ def run_batch(project: "Project", cube: str, *, progress: Progress | None = None
     Returns
     -------
     dict
-        JSON-able summary: cube, model, feature group with rows written, first and last origin, the cell whose newest
-        forecast is explained, figures in the project.
+        JSON-able summary: cube, model, feature groups with rows written, scores of the impact index, first and last
+        origin, the cell whose newest forecast is explained, figures in the project.
 
     Raises
     ------
@@ -114,18 +124,33 @@ def run_batch(project: "Project", cube: str, *, progress: Progress | None = None
         group.insert(rows)
         if forecaster.simulated:
             drought.label_simulated(group)
+        truth, grid = read_truth(fs, cube, inputs["time"].min()), read_grid(fs, cube)
+        tell(0.7, "adding up the impact by district and month")
+        impact = impact_rows(
+            inputs, rows, truth, read_spread(fs, cube), find_districts(project, grid), quantile_offsets(forecaster)
+        )
+        by_district = impact_group(fs)
+        by_district.insert(impact.assign(model_version=pd.Series(model.version, index=impact.index, dtype="int32")))
+        if forecaster.simulated:
+            drought.label_simulated(by_district)
         tell(0.8, "drawing")
         driest = _driest(inputs, rows)
         figures = [
-            _draw_maps(fs, forecaster, inputs, rows, Path(scratch)),
+            _draw_maps(truth, grid, forecaster, inputs, rows, Path(scratch)),
             _draw_explanation(forecaster, driest, Path(scratch)),
+            draw_impact(
+                impact,
+                Path(scratch) / "impact.png",
+                title=f"{forecaster.shown}: share of values far below normal, held-out period",
+            ),
         ]
         uploaded = upload_files(project, figures, f"Resources/drought/{cube}")
     return {
         "cube": cube,
         "simulated": forecaster.simulated,
         "model": {"name": model.name, "version": model.version},
-        "feature_groups": {group.name: len(rows)},
+        "feature_groups": {group.name: len(rows), by_district.name: len(impact)},
+        "impact": impact_scores(impact),
         "origins": {"first": rows["time"].min().isoformat(), "last": rows["time"].max().isoformat()},
         "example_cell": int(driest["cell_id"].iloc[0]),
         "figures": uploaded,
@@ -162,12 +187,17 @@ def _driest(inputs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
     return inputs.loc[[departure.idxmin()]]
 
 
-def _draw_maps(fs: Any, forecaster: Forecaster, inputs: pd.DataFrame, rows: pd.DataFrame, folder: Path) -> Path:
-    cube = forecaster.cube
-    truth = read_truth(fs, cube, inputs["time"].min())
+def _draw_maps(
+    truth: pd.DataFrame,
+    grid: pd.DataFrame,
+    forecaster: Forecaster,
+    inputs: pd.DataFrame,
+    rows: pd.DataFrame,
+    folder: Path,
+) -> Path:
     known = rows.merge(inputs[[*drought.KEYS, "time", *drought.CLIMATOLOGY]], on=[*drought.KEYS, "time"])
     origin = most_telling_origin(known, truth)
-    table = rows[rows["time"] == origin].merge(truth, on=[*drought.KEYS, "time"]).merge(read_grid(fs, cube))
+    table = rows[rows["time"] == origin].merge(truth, on=[*drought.KEYS, "time"]).merge(grid)
     when = f"{origin:%Y-%m-%d}, the driest well-observed origin of the held-out period"
     title = f"{forecaster.shown}: NDVI one step after {when}"
     return draw_maps(table, folder / "forecast_map.png", title=title)

@@ -98,7 +98,7 @@ def read_truth(fs: "FeatureStore", cube: str, start: pd.Timestamp) -> pd.DataFra
 
 
 def read_grid(fs: "FeatureStore", cube: str) -> pd.DataFrame:
-    """Read where the cells of a cube are: ``cell_id``, ``row`` and ``col``, one row per cell."""
+    """Read where the cells of a cube are: ``cell_id``, ``row``, ``col``, ``longitude``, ``latitude``; one row each."""
     group = drought.ndvi_group(fs)
-    query = group.select(["cell_id", "row", "col"]).filter(group.get_feature("cube") == cube)
+    query = group.select(["cell_id", "row", "col", "longitude", "latitude"]).filter(group.get_feature("cube") == cube)
     return query.read().drop_duplicates("cell_id")

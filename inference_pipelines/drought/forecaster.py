@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, explain
+from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, as_inputs, explain
 from deepcube.oblivious import Signature, load_artifact
+from features.drought import possible_range
 from features.drought.normal import NORMAL_CONDITIONS, normal_conditions, normal_meaning
 
 __all__ = ["METHODS", "NORMAL_CONDITIONS", "Forecaster", "normal_conditions"]
@@ -90,6 +91,16 @@ class Forecaster:
         values = np.concatenate(chunks) if chunks else np.empty((0, len(self.signature.outputs)))
         return pd.DataFrame(values.astype(float), columns=self.signature.outputs, index=inputs.index)
 
+    def check(self, inputs: pd.DataFrame) -> None:
+        """Refuse inputs that cannot be, such as an NDVI of 5.
+
+        Raises
+        ------
+        deepcube.explain.InputError
+            If a value lies outside what is physically possible; the message says which and where.
+        """
+        as_inputs(self._labelled(inputs))
+
     def explain(self, inputs: pd.DataFrame, method: str = METHODS[0], *, scores: bool = False) -> xr.Dataset:
         """Attribute forecasts to their inputs.
 
@@ -144,8 +155,14 @@ class Forecaster:
         self.explainer.warm_up(self._labelled(row), self._labelled(normal_conditions(row)))
 
     def _labelled(self, table: pd.DataFrame) -> xr.DataArray:
-        units = [self.signature.input_units[name] for name in self.signature.inputs]
-        coords = {"feature": self.signature.inputs, "units": ("feature", units)}
+        names = self.signature.inputs
+        low, high = zip(*map(possible_range, names), strict=True)
+        coords = {
+            "feature": names,
+            "units": ("feature", [self.signature.input_units[name] for name in names]),
+            "valid_min": ("feature", list(low)),
+            "valid_max": ("feature", list(high)),
+        }
         return xr.DataArray(
             table[self.signature.inputs].to_numpy(np.float32), dims=("instance", "feature"), coords=coords
         )

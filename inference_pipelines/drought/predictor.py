@@ -61,6 +61,7 @@ class Predict:
         explain_all = self._forecaster.explainer.options(options.get("explain", False))
         instances, explain = self._split_options(inputs, explain_all)
         table = self._forecaster.signature.table(self._online.resolve(instances))
+        self._forecaster.check(table)
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
         for wanted in dict.fromkeys(one for one in explain if one is not None):
             positions = [position for position, one in enumerate(explain) if one == wanted]

@@ -16,6 +16,7 @@ from feature_pipelines import drought as feature_pipeline
 from features import drought
 from inference_pipelines import drought as inference
 from inference_pipelines.drought.forecaster import Forecaster
+from training_pipelines.drought import outlook, outlook_card
 
 pytestmark = pytest.mark.e2e
 
@@ -112,7 +113,7 @@ def test_everything_that_came_of_a_simulated_cube_says_so(
     assert card["data"]["simulated"].startswith("yes")
     features = store.get_feature_store()
     assert features.get_feature_view(f"drought_{CUBE}", 1).description.startswith(drought.SIMULATED_LABEL)
-    for name in ("ndvi", "climatology", "features", "targets", "predictions"):
+    for name in ("ndvi", "climatology", "features", "targets", "predictions", "impact"):
         assert drought.SIMULATED_LABEL in features.get_feature_group(f"drought_{name}", 1).description, name
     deployment = store.get_model_serving().get_deployment(inferred["deployment"]["name"])
     assert deployment.description.startswith(drought.SIMULATED_LABEL)
@@ -145,6 +146,44 @@ def test_batch_forecasts_are_the_models(
     assert np.allclose(forecaster.forecast(merged), merged[inference.PREDICTED], atol=1e-6)
 
 
+def test_the_impact_index_is_written_by_district_and_month_and_scored(store: Any, inferred: dict[str, Any]) -> None:
+    table = store.get_feature_store().get_feature_group("drought_impact", 1).read()
+    assert len(table) == inferred["feature_groups"]["drought_impact"] > 0
+    assert table["impact_index"].between(0, 100).all()
+    assert not table.duplicated(["cube", "district", "month"]).any()
+    assert table["district"].str.startswith("cell ").all(), "no polygons were given"
+    found = inferred["findings"]["impact_index"]
+    assert found["districts"] == table["district"].nunique() and found["months"] == table["month"].nunique()
+    assert set(found["rmse"]) == {"model", "persistence", "climatology"} and found["rmse"]["model"] > 0
+
+
+def test_the_model_is_scored_by_pixel_and_as_a_distribution(trained: dict[str, Any]) -> None:
+    model = trained["model"]
+    for scores in (model["metrics"], *model["baselines"].values()):
+        assert scores["vegetation"]["series"] == 36, "12 pixels at three horizons"
+        assert 0 < scores["distribution"]["coverage_80"] < 1 and scores["distribution"]["crps"] > 0
+
+
+def test_the_outlook_is_trained_on_the_minicube_and_registered(
+    store: Any, trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlook, "HPARAMS", {**outlook.HPARAMS, "epochs": 1, "hidden": 2})
+    monkeypatch.setattr(outlook, "SIZES", {"train": 16, "validation": 8, "test": 8})
+    monkeypatch.setattr(outlook_card, "_EXPLAINED", 1)
+    monkeypatch.setattr(outlook_card, "_STEPS", 2)
+    monkeypatch.setattr(training, "SEEDS", (0,))
+    told: list[float] = []
+    summary = training.run(store, CUBE, mode="minicube", progress=lambda share, message: told.append(share))
+    found = json.loads(json.dumps(summary, allow_nan=False))["model"]["outlook"]
+    assert told == sorted(told) and told[-1] == 1.0
+    assert found["reach"] == {"context_steps": 50, "horizon_steps": 10, "step_days": 16.0}
+    assert set(found["scores"]) == {"per_pixel", "convlstm", "persistence", "climatology"}
+    assert found["chosen"] == min(found["validation_crps"], key=found["validation_crps"].get)
+    model = store.get_model_registry().get_model(found["name"], found["version"])
+    assert "(simulated)" in model.description
+    assert model.training_metrics["rmse_seen"] == pytest.approx(found["scores"][found["chosen"]]["seen"]["rmse"])
+
+
 def test_one_command_ends_with_an_explained_forecast(store: Any, inferred: dict[str, Any]) -> None:
     assert json.loads(json.dumps(inferred)) == inferred
     assert inferred["deployment"]["state"].lower() == "running"
@@ -155,7 +194,11 @@ def test_one_command_ends_with_an_explained_forecast(store: Any, inferred: dict[
         assert example["prediction"][label] == pytest.approx(newest[f"predicted_{label}"], abs=1e-5)
         assert abs(example["explanation"]["completeness_error"][label]) < 1e-4
     datasets = store.get_dataset_api()
-    assert [Path(figure).name for figure in inferred["figures"]] == ["forecast_map.png", "explanation.png"]
+    assert [Path(figure).name for figure in inferred["figures"]] == [
+        "forecast_map.png",
+        "explanation.png",
+        "impact.png",
+    ]
     assert all(datasets.exists(figure) for figure in inferred["figures"])
 
 
@@ -171,12 +214,18 @@ def test_the_endpoint_explains_on_request_and_names_what_is_wrong(store: Any, in
     assert scored["method"] == "gradient_x_input"
     assert scored["seconds"] <= scored["budget_seconds"] == 30
     assert set(scored["scores"]) == {"infidelity", "agreement"}
-    with pytest.raises(Exception, match="found method 'magic'; this model is explained by") as unknown:
-        served.predict(data={"instances": [values], "explain": {"method": "magic"}})
-    assert "400" in str(unknown.value)
-    with pytest.raises(Exception, match="missing season_sin") as refused:
-        served.predict(inputs=[{name: value for name, value in values.items() if name != "season_sin"}])
-    assert "400" in str(refused.value)
+    for instance, explain, said in (
+        (list(values.values())[:-1], False, "values; expected numbers"),
+        ({name: value for name, value in values.items() if name != "season_sin"}, False, "missing season_sin"),
+        (dict.fromkeys(values), False, "None for"),
+        ({**values, "ndvi_last_observed": 5.0}, True, "outside what is possible"),
+        (values, {"method": "magic"}, "found method 'magic'; this model is explained by"),
+        (values, {"method": "tree_shap"}, "found method 'tree_shap'; this model is explained by"),
+        (values, {"scores": ["beauty"]}, "unknown score beauty"),
+    ):
+        with pytest.raises(Exception, match=said) as refused:
+            served.predict(data={"instances": [instance], "explain": explain})
+        assert "400" in str(refused.value), said
     assert served.predict(inputs=[values])["predictions"][0] == pytest.approx(plain), "the server is still up"
 
 
