@@ -164,26 +164,6 @@ def test_the_model_is_scored_by_pixel_and_as_a_distribution(trained: dict[str, A
         assert 0 < scores["distribution"]["coverage_80"] < 1 and scores["distribution"]["crps"] > 0
 
 
-def test_the_outlook_is_trained_on_the_minicube_and_registered(
-    store: Any, trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outlook, "HPARAMS", {**outlook.HPARAMS, "epochs": 1, "hidden": 2})
-    monkeypatch.setattr(outlook, "SIZES", {"train": 16, "validation": 8, "test": 8})
-    monkeypatch.setattr(outlook_card, "_EXPLAINED", 1)
-    monkeypatch.setattr(outlook_card, "_STEPS", 2)
-    monkeypatch.setattr(training, "SEEDS", (0,))
-    told: list[float] = []
-    summary = training.run(store, CUBE, mode="minicube", progress=lambda share, message: told.append(share))
-    found = json.loads(json.dumps(summary, allow_nan=False))["model"]["outlook"]
-    assert told == sorted(told) and told[-1] == 1.0
-    assert found["reach"] == {"context_steps": 50, "horizon_steps": 10, "step_days": 16.0}
-    assert set(found["scores"]) == {"per_pixel", "convlstm", "persistence", "climatology"}
-    assert found["chosen"] == min(found["validation_crps"], key=found["validation_crps"].get)
-    model = store.get_model_registry().get_model(found["name"], found["version"])
-    assert "(simulated)" in model.description
-    assert model.training_metrics["rmse_seen"] == pytest.approx(found["scores"][found["chosen"]]["seen"]["rmse"])
-
-
 def test_one_command_ends_with_an_explained_forecast(store: Any, inferred: dict[str, Any]) -> None:
     assert json.loads(json.dumps(inferred)) == inferred
     assert inferred["deployment"]["state"].lower() == "running"
@@ -238,3 +218,23 @@ def test_deploying_again_changes_nothing_until_there_is_a_newer_model(store: Any
     served = store.get_model_serving()
     assert [deployment.name for deployment in served.get_deployments()] == [first["name"]]
     assert served.get_deployment(first["name"]).model_version == newer
+
+
+def test_the_outlook_is_trained_on_the_minicube_and_registered(
+    store: Any, trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlook, "HPARAMS", {**outlook.HPARAMS, "epochs": 1, "hidden": 2})
+    monkeypatch.setattr(outlook, "SIZES", {"train": 16, "validation": 8, "test": 8})
+    monkeypatch.setattr(outlook_card, "_EXPLAINED", 1)
+    monkeypatch.setattr(outlook_card, "_STEPS", 2)
+    monkeypatch.setattr(training, "SEEDS", (0,))
+    told: list[float] = []
+    summary = training.run(store, CUBE, mode="minicube", progress=lambda share, message: told.append(share))
+    found = json.loads(json.dumps(summary, allow_nan=False))["model"]["outlook"]
+    assert told == sorted(told) and told[-1] == 1.0
+    assert found["reach"] == {"context_steps": 50, "horizon_steps": 10, "step_days": 16.0}
+    assert set(found["scores"]) == {"per_pixel", "convlstm", "persistence", "climatology"}
+    assert found["chosen"] == min(found["validation_crps"], key=found["validation_crps"].get)
+    model = store.get_model_registry().get_model(found["name"], found["version"])
+    assert "(simulated)" in model.description
+    assert model.training_metrics["rmse_seen"] == pytest.approx(found["scores"][found["chosen"]]["seen"]["rmse"])
