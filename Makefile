@@ -9,7 +9,7 @@ TESTING = setup $(if $(filter no,$(TORCH)),,.venv/.torch)
 export UV_NO_PROGRESS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check lint types format lock down clean
+.PHONY: help setup demo test test-all check lint types format lock atlas down clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ lock: $(UV) ## Resolve the dependencies again into requirements.lock and require
 	$(UV) pip compile --quiet --universal --generate-hashes --extra dev --upgrade pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --generate-hashes --no-deps --upgrade --torch-backend cpu \
 		--constraint requirements.lock --group torch-cpu -o requirements-torch.lock
+
+atlas: ## Build the page of the atlas from its sources; needs Node
+	deepcube/atlas/web/build.sh
 
 clean: ## Remove what the targets made here
 	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis deepcube-output

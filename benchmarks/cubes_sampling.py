@@ -208,7 +208,7 @@ def _fresh(files: list[Path]) -> float:
 
 def _reused(files: list[Path]) -> float:
     """Return the seconds that it takes where each thread decodes into one piece of memory again and again."""
-    from numcodecs import zstd  # type: ignore[import-untyped]
+    from numcodecs import zstd
 
     size = len(zstd.decompress(files[0].read_bytes()))
     return _threads([partial(zstd.decompress, dest=np.empty(size, "u1")) for _ in range(THREADS)], files)

@@ -18,7 +18,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import tensorstore as ts
-from numcodecs.zstd import Zstd  # type: ignore[import-untyped]
+from numcodecs.zstd import Zstd
 from numpy.typing import NDArray
 
 from deepcube.cubes.errors import NotACubeError

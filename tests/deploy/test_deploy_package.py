@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from deepcube.embedded.runtime.cron import parse
 from jobs import deploy_package, usecases
 from jobs.deploy_package import build, checkout, direct_requirements, pack, select_locked
-from jobs.stages import STAGES
 
 INFO = "deepcube-0.1.0.dist-info"
 METADATA = b"Metadata-Version: 2.4\nName: deepcube\nVersion: 0.1.0\nRequires-Dist: click>=8.1\n\nVersion: of the text\n"
@@ -133,9 +132,9 @@ def test_extras_lead_to_extras_and_markers_are_a_clusters() -> None:
 
 
 def test_schedules_of_use_cases_can_be_kept() -> None:
-    declared = {name: usecases.load(name).schedule for name in usecases.names()}
-    assert declared["drought"]
-    for schedule in declared.values():
-        assert set(schedule) <= set(STAGES)
-        for expression in schedule.values():
+    declared = {name: usecases.load(name) for name in usecases.names()}
+    assert declared["drought"].schedule
+    for use_case in declared.values():
+        assert set(use_case.schedule) <= set(use_case.stages)
+        for expression in use_case.schedule.values():
             parse(expression)
