@@ -179,7 +179,7 @@ def make_patch(p: InterferogramParameters, seed: int, number: int) -> tuple[dict
     )
     turbulent, layered = turbulent_delay(shape, p.pixel, air, generator), stratified_delay(elevation, air)
     turbulent = gaussian_filter(turbulent, generator.uniform(0, p.smoothing) / p.pixel)
-    processing = _processing_error(p, axis / half, generator)
+    processing = _processing_error(p, np.asarray(axis / half, dtype=float), generator)
     coherence = _coherence(shape, generator)
     noise = generator.standard_normal(shape) * p.noise * np.sqrt(1 / coherence**2 - 0.99) / 0.5
     total = -towards + turbulent + layered + processing  # moving towards the radar shortens the path
