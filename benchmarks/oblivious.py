@@ -1,8 +1,10 @@
-"""Oblivious training beside its peers, in one run: ``python -m benchmarks.oblivious [search overhead parallel]``.
+"""Oblivious training beside its peers, in one run: ``python -m benchmarks.oblivious [SUITE ...]``.
 
 - ``search``: asynchronous search with early stopping beside a bulk-synchronous one without, trials of uneven length.
 - ``overhead``: milliseconds per trial that does nothing, our durable record switched on, beside Optuna.
-- ``parallel``: two ranks beside one process with one thread, and what each rank of a sharded strategy holds (torch).
+- ``start``: what importing a worker costs, without its framework.
+- ``parallel``: two ranks with one thread each beside one process with one thread (torch).
+- ``memory``: what a rank of a sharded strategy holds, beside one of plain data-parallelism (torch).
 
 Prints one JSON line per comparison; ratios below 1 are in our favour unless it says otherwise.
 """
@@ -11,10 +13,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import io
 import json
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,6 +27,7 @@ from typing import Any
 
 TRIALS = 24
 STEPS = 10
+SEEDS = (1, 2, 3)
 
 
 def null(hparams: dict[str, Any]) -> float:
@@ -60,19 +65,21 @@ def _run(train_fn: Callable[..., Any], trials: int, space: Any, **options: Any) 
 
 
 def search() -> None:
-    """Compare wall times for the same number of trials with the same seed."""
+    """Compare wall times for the same number of trials with the same seed, for some seeds."""
     space = _space(x=("DOUBLE", [0.0, 1.0]), pause=("DOUBLE", [0.005, 0.25]))
-    ours, found = _run(uneven, TRIALS, space, es_min=3, seed=1)
-    bulk, other = _run(uneven, TRIALS, space, es_policy="none", synchronous=True, seed=1)
-    _print(
-        "search",
-        trials=TRIALS,
-        asynchronous_s=ours,
-        bulk_synchronous_s=bulk,
-        ratio=ours / bulk,
-        early_stopped=found["early_stopped"],
-        best=[found["best_val"], other["best_val"]],
-    )
+    for seed in SEEDS:
+        ours, found = _run(uneven, TRIALS, space, es_min=3, seed=seed)
+        bulk, other = _run(uneven, TRIALS, space, es_policy="none", synchronous=True, seed=seed)
+        _print(
+            "search",
+            seed=seed,
+            trials=TRIALS,
+            asynchronous_s=ours,
+            bulk_synchronous_s=bulk,
+            ratio=ours / bulk,
+            early_stopped=found["early_stopped"],
+            best=[found["best_val"], other["best_val"]],
+        )
 
 
 def overhead() -> None:
@@ -98,67 +105,115 @@ def overhead() -> None:
         )
 
 
-def _dense(rows: int = 4096) -> Any:
+def _patches(rows: int = 1024) -> Any:
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(rows, 256, generator=generator)
-    return torch.utils.data.TensorDataset(x, x[:, :1])
+    x = torch.randn(rows, 4, 64, 64, generator=generator)
+    return torch.utils.data.TensorDataset(x, (x.mean((1, 2, 3)) > 0).long())
+
+
+def _convolutional() -> Any:
+    from deepcube.oblivious import networks
+
+    return networks.Classifier(channels=4, width=24)
+
+
+def _vectors(rows: int = 1024) -> Any:
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, 512, generator=generator)
+    return torch.utils.data.TensorDataset(x, (x[:, 0] > 0).long())
 
 
 def _wide() -> Any:
     import torch
 
-    layers = [torch.nn.Linear(256, 1024), torch.nn.ReLU(), torch.nn.Linear(1024, 1024), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers, torch.nn.Linear(1024, 1))
+    layers = [layer for _ in range(4) for layer in (torch.nn.Linear(2048, 2048), torch.nn.ReLU())]
+    return torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.ReLU(), *layers, torch.nn.Linear(2048, 2))
 
 
-def _fit(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any) -> dict[str, float]:
-    """Train for some epochs and return the time that they took, without the first."""
+def _fit(model: Any, dataset: Any, hparams: dict[str, Any]) -> dict[str, float]:
+    """Train for some epochs and return the median time that they took, without the first."""
     import torch
 
     network = model()
     optimizer = torch.optim.AdamW(network.parameters())
-    loader = torch.utils.data.DataLoader(dataset, batch_size=512, shuffle=True)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=128, shuffle=True)
     times = []
     for _ in range(hparams["epochs"]):
         begun = time.perf_counter()
         for x, y in loader:
             optimizer.zero_grad()
-            torch.nn.functional.mse_loss(network(x), y).backward()
+            torch.nn.functional.cross_entropy(network(x), y).backward()
             optimizer.step()
         times.append(time.perf_counter() - begun)
-    return {"seconds": sorted(times[1:])[len(times[1:]) // 2]}
+    return {"seconds": statistics.median(times[1:])}
 
 
-def parallel() -> None:
-    """Compare the time of an epoch, one thread per process, and the memory of each rank."""
-    if importlib.util.find_spec("torch") is None:
-        _print("parallel", left_out="torch is not installed")
-        return
+def _train(strategy: str, ranks: int, model: Any, dataset: Any, epochs: int, folder: Path) -> dict[str, Any]:
     from maggy.experiment import experiment
 
     from deepcube.oblivious import DistributedConfig
 
+    config = DistributedConfig(
+        strategy,
+        ranks,
+        model,
+        dataset,
+        {"epochs": epochs},
+        optimization_key="seconds",
+        directory=folder,
+        environment={"OMP_NUM_THREADS": "1"},
+    )
+    found: dict[str, Any] = experiment.lagom(_fit, config)
+    return found
+
+
+def parallel() -> None:
+    """Compare the time of an epoch: 1024 patches of 4 x 64 x 64, batches of 128, a convolutional network."""
     with tempfile.TemporaryDirectory() as folder:
-        common: dict[str, Any] = {
-            "model": _wide,
-            "dataset": _dense(),
-            "hparams": {"epochs": 6},
-            "optimization_key": "seconds",
-            "directory": Path(folder),
-            "environment": {"OMP_NUM_THREADS": "1"},
-        }
-        alone = experiment.lagom(_fit, DistributedConfig("ddp", 1, **common))["metric"]
-        for strategy in ("ddp", "zero1", "fsdp2"):
-            result = experiment.lagom(_fit, DistributedConfig(strategy, 2, **common))
+        alone = [_train("ddp", 1, _convolutional, _patches(), 4, Path(folder))["metric"]]
+        for strategy in ("ddp", "replicate", "zero1", "fsdp2"):
+            together = _train(strategy, 2, _convolutional, _patches(), 4, Path(folder))["metric"]
+            alone.append(_train("ddp", 1, _convolutional, _patches(), 4, Path(folder))["metric"])
+            one = statistics.mean(alone[-2:])  # measured before and after
             _print(
                 f"parallel {strategy}",
-                one_process_s=alone,
-                two_ranks_s=result["metric"],
-                efficiency_larger_is_better=alone / (2 * result["metric"]),
-                ranks=result["result"]["ranks"],
+                one_process_one_thread_s=one,
+                two_ranks_one_thread_each_s=together,
+                efficiency_larger_is_better=one / (2 * together),
             )
+
+
+def memory() -> None:
+    """Compare what a rank holds: 18 million parameters, AdamW."""
+    with tempfile.TemporaryDirectory() as folder:
+        held = {}
+        for strategy in ("ddp", "zero1", "fsdp2"):
+            ranks = _train(strategy, 2, _wide, _vectors(), 1, Path(folder))["result"]["ranks"]
+            held[strategy] = {key: max(rank[key] for rank in ranks) for key in ranks[0]}
+            _print(
+                f"memory {strategy}",
+                **{
+                    f"{key}_of_ddp": held[strategy][key] / held["ddp"][key]
+                    for key in ("peak_mib", "optimizer_elements", "parameter_elements")
+                },
+                peak_mib=held[strategy]["peak_mib"],
+            )
+
+
+def start() -> None:
+    """Time the import of a worker, beside a Python that imports nothing."""
+    times: dict[str, list[float]] = {"pass": [], "import deepcube.oblivious.worker": []}
+    for _ in range(5):
+        for statement, seconds in times.items():
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", statement], check=True)
+            seconds.append(time.perf_counter() - begun)
+    nothing, worker = (statistics.median(seconds) for seconds in times.values())
+    _print("start", worker_s=worker, python_s=nothing, import_s=worker - nothing)
 
 
 def _print(name: str, **figures: Any) -> None:
@@ -166,7 +221,7 @@ def _print(name: str, **figures: Any) -> None:
     print(json.dumps({"bench": name, **rounded, "load": round(os.getloadavg()[0], 1)}), flush=True)
 
 
-SUITES = {"search": search, "overhead": overhead, "parallel": parallel}
+SUITES = {"search": search, "overhead": overhead, "start": start, "parallel": parallel, "memory": memory}
 
 
 def main() -> None:

@@ -121,6 +121,8 @@ class AblationConfig(TrialsConfig):
 class _Listed:
     """Suggests what is on a list."""
 
+    adaptive = False
+
     def __init__(self, trials: Sequence[Mapping[str, Any]]) -> None:
         self._waiting = [dict(params) for params in reversed(trials)]
         self.limit = len(trials)

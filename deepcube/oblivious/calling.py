@@ -24,6 +24,9 @@ from deepcube.oblivious.errors import DivergedError, TrainFunctionError, TrainRe
 TrainFn = Callable[..., Any]
 """A training function: takes some of the offered arguments by name, returns a number or a dictionary of numbers."""
 
+OFFERED = ("hparams", "model", "module", "dataset", "reporter", "seed")
+"""Names of the arguments that a training function may ask for; ``module`` is Maggy's other name for ``model``."""
+
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
@@ -114,10 +117,14 @@ def call_train_fn(train_fn: TrainFn, offered: Mapping[str, Any]) -> Any:
     Any
         What the function returned.
     """
-    parameters = _parameters(train_fn)
+    return train_fn(**{name: offered[name] for name in wanted_names(train_fn, offered)})
+
+
+def wanted_names(train_fn: TrainFn, offered: Collection[str]) -> list[str]:
+    """Return those of the offered names that the function's signature has: all, if it takes any keyword."""
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(train_fn).parameters.values()):
-        return train_fn(**offered)
-    return train_fn(**{p.name: offered[p.name] for p in parameters if p.name in offered})
+        return list(offered)
+    return [p.name for p in _parameters(train_fn) if p.name in offered]
 
 
 def read_result(returned: Any, metric_name: str) -> TrainResult:

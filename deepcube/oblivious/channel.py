@@ -13,6 +13,7 @@ The experiment listens (:class:`Hub`) on the loopback interface, or on one that 
 import hmac
 import json
 import secrets
+import select
 import selectors
 import socket
 import struct
@@ -31,6 +32,7 @@ _GREETING = _NUMBER.size + _NONCE + _PROOF
 _HANDSHAKE_S = 10.0
 _SEND_S = 30.0
 _STRANGERS = 64
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _HEADER = _NUMBER.size + _MAC
 
 Message = dict[str, Any]
@@ -53,7 +55,7 @@ class _Codec:
         return hmac.digest(self._key, _NUMBER.pack(self._count & 0xFFFFFFFF) + body, "sha256")[:_MAC]
 
     def frame(self, message: Message) -> bytes:
-        body = json.dumps(message, separators=(",", ":")).encode()
+        body = _ENCODER.encode(message).encode()
         if len(body) > MAX_FRAME:
             raise ChannelError(
                 f"Found a message of {len(body)} bytes; expected at most {MAX_FRAME}. Return numbers, and leave large "
@@ -147,6 +149,14 @@ class Channel:
             self._buffer += data
         return message
 
+    def lost(self) -> bool:
+        """Return whether the hub has closed the connection; takes nothing of what it has sent."""
+        readable, _, _ = select.select([self._socket], [], [], 0)
+        try:
+            return bool(readable) and not self._socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return True
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
@@ -217,13 +227,13 @@ class Hub:
                 self._close(peer)
         return events
 
-    def send(self, number: int, message: Message) -> bool:
-        """Send a message to a worker; return False if it is not, or no longer, connected."""
+    def send(self, number: int, *messages: Message) -> bool:
+        """Send messages to a worker; return False if it is not, or no longer, connected."""
         peer = self._peers.get(number)
         if peer is None or peer.codecs is None:
             return False
         try:
-            peer.socket.sendall(peer.codecs[1].frame(message))
+            peer.socket.sendall(b"".join(map(peer.codecs[1].frame, messages)))
         except OSError:
             return False  # its end is an event of the next poll
         return True

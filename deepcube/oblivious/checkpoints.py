@@ -36,6 +36,7 @@ class Checkpoints:
         """
         states = {name: self.gather(name, each) for name, each in objects.items()}  # with the other ranks
         if self.rank == 0:
+            self.folder.mkdir(parents=True, exist_ok=True)
             for old in self.folder.glob(f"checkpoint-{step}.*"):
                 old.unlink()
             files = {name: self._write(step, name, objects[name], state) for name, state in states.items()}

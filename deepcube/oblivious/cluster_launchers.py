@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,8 +69,8 @@ class _AgentFleet(Fleet):
 class _ThreadFleet(Fleet):
     """Workers that an engine runs as the tasks of one call, made in a thread of its own."""
 
-    def __init__(self, run: Any, cancel: Any, count: int) -> None:
-        self._count, self._cancel = count, cancel
+    def __init__(self, run: Any, cancel: Any, count: int, revives: bool) -> None:
+        self._count, self._cancel, self._revives = count, cancel, revives
         self._end: str | None = None
 
         def call() -> None:
@@ -84,6 +85,9 @@ class _ThreadFleet(Fleet):
 
     def dead(self) -> dict[int, str]:
         return {} if self._end is None else dict.fromkeys(range(self._count), self._end)
+
+    def restart(self, number: int) -> bool:
+        return self._revives and self._end is None  # :func:`run_beside` does it
 
     def stop(self) -> None:
         deadline = time.monotonic() + 3.0
@@ -121,7 +125,7 @@ class SparkLauncher(Launcher):
             rdd = context.parallelize(range(count), count).barrier()
             rdd.mapPartitions(_SparkTask(parts)).collect()
 
-        return _ThreadFleet(run, lambda: context.cancelJobGroup(group), count)
+        return _ThreadFleet(run, lambda: context.cancelJobGroup(group), count, job.revive)
 
 
 class _SparkTask:
@@ -178,7 +182,7 @@ class RayLauncher(Launcher):
             if own:
                 ray.shutdown()
 
-        return _ThreadFleet(lambda: ray.get(tasks), cancel, count)
+        return _ThreadFleet(lambda: ray.get(tasks), cancel, count, job.revive)
 
 
 def job_parts(job: Job) -> dict[str, Any]:
@@ -189,12 +193,13 @@ def job_parts(job: Job) -> dict[str, Any]:
         "port": job.port,
         "secret": job.secret,
         "environment": dict(job.environment),
+        "revive": job.revive,
         "path": python_path(),
     }
 
 
 def run_beside(parts: Mapping[str, Any], rank: int, host: str | None) -> int:
-    """Run a worker as a process of its own and wait for it.
+    """Run a worker as a process of its own and wait for it; start it again if it died and the experiment wants that.
 
     Parameters
     ----------
@@ -217,22 +222,33 @@ def run_beside(parts: Mapping[str, Any], rank: int, host: str | None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folder = job.write(Path(scratch) / "job")
         log = log_file(Path(scratch), rank)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                worker_command(folder, rank),
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-            try:
-                status = process.wait()
-            finally:
-                if process.poll() is None:
-                    process.kill()
+        status = _run_logged(worker_command(folder, rank), environment, log)
+        while status and parts["revive"] and _listens(job.host, job.port):
+            status = _run_logged(worker_command(folder, rank), environment, log)
         if status:
             raise RuntimeError(f"worker {rank} {describe_exit(status)}{tail(log)}")
     return rank
+
+
+def _run_logged(command: list[str], environment: Mapping[str, str], log: Path) -> int:
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def _listens(host: str, port: int) -> bool:
+    """Return whether the experiment is still there."""
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def python_path() -> str:

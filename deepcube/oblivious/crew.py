@@ -1,5 +1,7 @@
 """The workers of one experiment as its driver sees them: started, spoken to, watched and ended."""
 
+import signal
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +39,8 @@ class Crew:
         Environment variables of the workers.
     interface : str
         Address that the hub binds to.
+    revive : bool
+        Whether workers that died can be started again.
 
     Raises
     ------
@@ -53,14 +57,18 @@ class Crew:
         folder: Path,
         environment: Mapping[str, str],
         interface: str = "127.0.0.1",
+        revive: bool = False,
     ) -> None:
         payload = pack(train_fn, parts)
         self._hub = Hub(interface)
         self._reported: set[int] = set()
         self._lost: set[int] = set()
+        self._count = count
+        self._interrupted = False
+        self._handler: Any = None
         self._watched = 0.0
         try:
-            job = Job(payload, self._hub.host, self._hub.port, self._hub.secret, dict(environment))
+            job = Job(payload, self._hub.host, self._hub.port, self._hub.secret, dict(environment), revive)
             self._fleet = launcher.start(job, count, folder)
         except BaseException:
             self._hub.close()
@@ -74,6 +82,8 @@ class Crew:
         WorkerError
             If a worker could not even begin, with its own traceback.
         """
+        if self._interrupted:
+            raise KeyboardInterrupt
         events: list[Event] = []
         gone: set[int] = set()
         for number, message in self._hub.poll(timeout):
@@ -89,9 +99,9 @@ class Crew:
             events += self._deaths(gone)
         return events
 
-    def order(self, number: int, message: Message) -> bool:
-        """Send a worker an order; False if it is gone."""
-        return self._hub.send(number, message)
+    def order(self, number: int, *messages: Message) -> bool:
+        """Send a worker orders; False if it is gone."""
+        return self._hub.send(number, *messages)
 
     def kill(self, number: int) -> None:
         """End one worker, or at least part from it; its death is an event."""
@@ -105,10 +115,13 @@ class Crew:
         if not self._fleet.restart(number):
             return False
         self._reported.discard(number)
+        self._lost.discard(number)
         return True
 
     def stop(self) -> None:
         """End all workers and close the hub."""
+        for number in range(self._count):
+            self._hub.send(number, {"kind": "stop"})  # those that wait for an order end by themselves
         self._fleet.stop()
         self._hub.close()
 
@@ -123,10 +136,20 @@ class Crew:
         self._reported |= fresh.keys()
         return [(number, {"kind": "dead", "reason": reason}) for number, reason in fresh.items()]
 
+    def _interrupt(self, number: int, frame: Any) -> None:
+        """Remember Ctrl-C: Python swallows the exception where it hits a callback, for example one of the collector."""
+        self._interrupted = True
+        raise KeyboardInterrupt
+
     def __enter__(self) -> Self:
+        main = threading.current_thread() is threading.main_thread()
+        if main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            self._handler = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._handler is not None:
+            signal.signal(signal.SIGINT, self._handler)
         self.stop()

@@ -13,19 +13,15 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from deepcube.oblivious.calling import TrainFn, TrainResult, check_train_fn, name_of, source_hash
+from deepcube.oblivious.calling import OFFERED, TrainFn, TrainResult, check_train_fn, name_of, source_hash
 from deepcube.oblivious.environment import LagomConfig, lagom_driver
 from deepcube.oblivious.errors import ExperimentConfigError
 from deepcube.oblivious.record import RunRecord, create_run_directory
 from deepcube.oblivious.reporter import Observer, Reporter, Step
 from deepcube.oblivious.tracking import Tracker
-
-OFFERED = ("hparams", "model", "module", "dataset", "reporter", "seed")
-"""Names of the arguments that a training function may ask for; ``module`` is Maggy's other name for ``model``."""
 
 
 class ObliviousConfig(LagomConfig):
@@ -168,7 +164,7 @@ class Driver(ABC):
             record.write()
             if tracker:
                 tracker.finish(record.state, record.metrics)
-        return {**asdict(record), "result": result.returned}
+        return {**record.as_dict(), "result": result.returned}
 
     def reporter(self, record: RunRecord) -> Reporter:
         """Return a reporter that feeds the record, the tracker and the observers of the configuration."""

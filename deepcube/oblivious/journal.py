@@ -9,6 +9,7 @@ by such a failure is dropped when the journal is opened to continue.
 import json
 import os
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,9 @@ from deepcube.oblivious.record import jsonable
 
 JOURNAL_FILE = "trials.jsonl"
 """Name of the journal in the folder of an experiment."""
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=jsonable)
+_PAUSE_S = 0.005
 
 Entry = dict[str, Any]
 """One event: ``event`` is ``experiment``, ``start`` or ``end``."""
@@ -42,19 +46,19 @@ class Journal:
         self._keeper = threading.Thread(target=self._keep, name="journal", daemon=True)
         self._keeper.start()
 
-    def append(self, entry: Mapping[str, Any]) -> None:
-        """Append one event.
+    def append(self, *entries: Mapping[str, Any]) -> None:
+        """Append events.
 
         Raises
         ------
         OSError
-            If the disk refuses this line or an earlier one, for example because it is full.
+            If the disk refuses these lines or an earlier one, for example because it is full.
         """
         if self._failure:
             raise self._failure
-        line = memoryview(json.dumps(entry, separators=(",", ":"), default=jsonable).encode() + b"\n")
-        while line:
-            line = line[os.write(self._file, line) :]
+        lines = memoryview("".join(f"{_ENCODER.encode(entry)}\n" for entry in entries).encode())
+        while lines:
+            lines = lines[os.write(self._file, lines) :]
         self._wanted.set()
 
     def close(self) -> None:
@@ -81,6 +85,8 @@ class Journal:
     def _keep(self) -> None:
         while not self._closing:
             self._wanted.wait()
+            if not self._closing:
+                time.sleep(_PAUSE_S)  # what comes meanwhile is kept by the same request
             self._wanted.clear()
             try:
                 os.fsync(self._file)

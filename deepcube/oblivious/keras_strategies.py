@@ -3,12 +3,11 @@
 import functools
 import json
 import os
-import resource
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from deepcube.oblivious.strategies import Address, Strategy
+from deepcube.oblivious.strategies import Address, Strategy, peak_memory
 
 
 class Mirrored(Strategy):
@@ -60,7 +59,7 @@ class Mirrored(Strategy):
 
     def stats(self) -> dict[str, float]:
         """Return this rank's peak memory (MiB)."""
-        return {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        return {"peak_mib": peak_memory()}
 
 
 class JaxStrategy(Strategy):
@@ -100,8 +99,7 @@ class JaxStrategy(Strategy):
         """Return the number of devices, and this process's peak memory (MiB)."""
         import keras
 
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return {"devices": float(len(keras.distribution.list_devices())), "peak_mib": peak}
+        return {"devices": float(len(keras.distribution.list_devices())), "peak_mib": peak_memory()}
 
 
 class JaxData(JaxStrategy):

@@ -35,9 +35,19 @@ class Encoder(nn.Module):
         self.layers = nn.Sequential(*(_block(a, b) for a, b in pairwise(widths)))
         self.features = widths[-1]
 
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Return features, shape (rows, features), of patches, shape (rows, channels, height, width)."""
-        return self.layers(patches).mean((2, 3))
+    def forward(self, patches: torch.Tensor, pooled: bool = True) -> torch.Tensor:
+        """Return features of patches, shape (rows, channels, height, width).
+
+        Parameters
+        ----------
+        patches : torch.Tensor, shape (rows, channels, height, width)
+            Patches.
+        pooled : bool
+            Whether to return the mean over a patch, shape (rows, features), or the map that it is the mean of, shape
+            (rows, features, height / 16, width / 16).
+        """
+        maps = self.layers(patches)
+        return maps.mean((2, 3)) if pooled else maps
 
 
 class Contrastive(nn.Module):
@@ -80,7 +90,7 @@ class Restoring(nn.Module):
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Return restored patches, of the same shape; height and width are multiples of 16."""
-        return self.decoder(self.encoder.layers(patches))
+        return self.decoder(self.encoder(patches, pooled=False))
 
 
 class Classifier(nn.Module):

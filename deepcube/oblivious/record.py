@@ -5,7 +5,7 @@ import os
 import platform
 import re
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,7 @@ from deepcube.oblivious.reporter import Step
 State = Literal["RUNNING", "FINISHED", "EARLY_STOPPED", "FAILED", "KILLED"]
 """Where a run stands."""
 
+_READABLE = 500
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "torch", "numpy", "maggy")
 
 
@@ -78,12 +79,17 @@ class RunRecord:
     tracking: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=lambda: _environment())
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields, the steps of the history as dictionaries; for reading only, nothing is copied."""
+        return {**vars(self), "history": [vars(step) for step in self.history]}
+
     def write(self) -> Path:
         """Write ``record.json`` into the folder of the run, whole or not at all, and return its path."""
         path = Path(self.directory) / "record.json"
         partial = path.with_suffix(".partial")
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self), file, indent=1, default=jsonable)
+            indent = 1 if len(self.history) < _READABLE else None  # json indents without its C encoder
+            file.write(json.dumps(self.as_dict(), indent=indent, default=jsonable))
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -53,7 +53,7 @@ class Reporter:
     Attributes
     ----------
     directory : pathlib.Path
-        Folder of this run.
+        Folder of this run; made when it is first asked for.
     history : list of Step
         All steps so far.
     """
@@ -66,12 +66,21 @@ class Reporter:
         reduce: Callable[[float], float] | None = None,
         checkpoints: Any = None,
     ) -> None:
-        self.directory = directory
+        self._directory = directory
+        self._exists = False
         self.history: list[Step] = []
         self.rank = rank
         self._observers = tuple(observers)
         self._reduce = reduce or (lambda value: value)
         self._checkpoints = checkpoints
+
+    @property
+    def directory(self) -> Path:
+        """Folder of this run, which exists."""
+        if not self._exists:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._exists = True
+        return self._directory
 
     @property
     def metric(self) -> float | None:

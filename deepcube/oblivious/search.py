@@ -9,7 +9,6 @@ nothing had happened.
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -223,7 +222,14 @@ class TrialsDriver(Driver):
         workers = min(config.workers, suggester.limit)
         with (
             Crew(
-                config.launcher, workers, train_fn, config.parts(), folder, config.environment, config.interface
+                config.launcher,
+                workers,
+                train_fn,
+                config.parts(),
+                folder,
+                config.environment,
+                config.interface,
+                revive=True,
             ) as crew,
             Journal(folder / JOURNAL_FILE) as journal,
             SearchProgress(suggester.limit, config.direction, config.show_progress) as progress,
@@ -243,7 +249,7 @@ class TrialsDriver(Driver):
         more = {
             "failed": failed,
             "train_fn_sha256": sorted(runner.hashes),
-            "trials": [asdict(o) for o in outcomes.values()],
+            "trials": [vars(o) for o in outcomes.values()],
         }
         return TrainResult(result.metric, result.metrics, {**result.returned, **more})
 

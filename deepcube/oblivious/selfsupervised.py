@@ -247,6 +247,7 @@ def _train(model: Any, dataset: Any, hparams: Any, reporter: Any, seed: int, los
         raise ExperimentConfigError(
             f"Found {len(dataset)} patches for batches of {hparams['batch_size']}; expected one batch at least."
         )
+    check_even(loader)
     draws = Draws(seed)
     loss = float("nan")
     for epoch in range(hparams["epochs"]):
@@ -259,9 +260,11 @@ def _train(model: Any, dataset: Any, hparams: Any, reporter: Any, seed: int, los
             losses.append(value.item())
         loss = float(np.mean(losses))
         reporter.broadcast(loss, epoch)
-    if reporter.rank == 0 and not _sharded(network):
-        inner = getattr(network, "module", network)
-        torch.save(inner.encoder.state_dict(), reporter.directory / WEIGHTS_FILE)
+    weights = getattr(network, "module", network).encoder.state_dict()
+    # What is spread over ranks is gathered, with the other ranks.
+    weights = {name: each.full_tensor() if hasattr(each, "full_tensor") else each for name, each in weights.items()}
+    if reporter.rank == 0:
+        torch.save(weights, reporter.directory / WEIGHTS_FILE)
     return {"loss": loss}
 
 
@@ -297,6 +300,23 @@ def linear_probe(
     return float(balanced_accuracy_score(test[1], probe.predict(features[1])))
 
 
+def check_even(*loaders: Any) -> None:
+    """Check that every rank gets as many rows of each batch, which the draws and the negatives need.
+
+    Raises
+    ------
+    ExperimentConfigError
+        If a batch cannot be divided evenly among the ranks.
+    """
+    ranks = _rank()[1]
+    for loader in loaders:
+        batches = getattr(loader.batch_sampler, "batches", loader.batch_sampler)
+        if batches.batch_size % ranks:
+            raise ExperimentConfigError(
+                f"Found batches of {batches.batch_size} for {ranks} ranks; expected a multiple of the number of ranks."
+            )
+
+
 def _interleave(one: Any, other: Any) -> Any:
     """Return rows one, other, one, other, so that the embeddings come from one call of the network."""
     import torch
@@ -309,7 +329,3 @@ def _rank() -> tuple[int, int]:
 
     together = dist.is_available() and dist.is_initialized()
     return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
-
-
-def _sharded(network: Any) -> bool:
-    return any(hasattr(parameter, "full_tensor") for parameter in network.parameters())

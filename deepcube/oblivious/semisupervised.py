@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deepcube.oblivious.errors import ExperimentConfigError
-from deepcube.oblivious.selfsupervised import Draws, random_view
+from deepcube.oblivious.selfsupervised import Draws, check_even, random_view
 
 if TYPE_CHECKING:
     from deepcube.oblivious.reporter import Reporter
@@ -84,7 +84,7 @@ def consistency_train_fn(
     Returns
     -------
     dict of str to float
-        ``accuracy`` on the validation rows.
+        ``accuracy`` on the validation rows, and ``loss``, the mean of the last epoch.
     """
 
     def unlabelled_loss(network: Any, patches: Any, draws: Draws) -> Any:
@@ -111,7 +111,7 @@ def mean_teacher_train_fn(
     Returns
     -------
     dict of str to float
-        ``accuracy`` of the student on the validation rows.
+        ``accuracy`` of the student on the validation rows, and its ``loss``, the mean of the last epoch.
     """
     teacher = model()
 
@@ -154,11 +154,13 @@ def _train(
         raise ExperimentConfigError(
             f"Found {len(labelled)} labelled and {len(unlabelled)} unlabelled rows; expected a batch of each at least."
         )
+    check_even(known, unknown)
     draws = Draws(seed)
-    accuracy = float("nan")
+    accuracy = loss_of_epoch = float("nan")
     labelled_batches = _for_ever(known)
     for epoch in range(hparams["epochs"]):
         network.train()
+        losses = []
         for patches in unknown:
             rows, classes = next(labelled_batches)
             optimizer.zero_grad()
@@ -167,12 +169,14 @@ def _train(
             loss.backward()
             optimizer.step()
             after_step(network)
+            losses.append(loss.item())
+        loss_of_epoch = sum(losses) / len(losses)
         network.eval()
         with torch.no_grad():
             right = [(network(rows).argmax(1) == classes).float() for rows, classes in held_out]
         accuracy = float(torch.cat(right).mean())
         reporter.broadcast(accuracy, epoch)
-    return {"accuracy": accuracy}
+    return {"accuracy": accuracy, "loss": loss_of_epoch}
 
 
 def _for_ever(loader: Any) -> Iterator[Any]:

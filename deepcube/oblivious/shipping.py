@@ -33,6 +33,8 @@ class Job:
         Where the experiment listens, and what a worker must know.
     environment : dict of str to str
         Environment variables of all workers.
+    revive : bool
+        Whether a worker that died is to be started again by whoever started it, as a search wants.
     """
 
     payload: bytes
@@ -40,6 +42,7 @@ class Job:
     port: int
     secret: bytes
     environment: dict[str, str] = field(default_factory=dict)
+    revive: bool = False
 
     def write(self, folder: Path) -> Path:
         """Write the job into a folder that nobody else may read, and return the folder."""

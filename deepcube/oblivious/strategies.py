@@ -4,6 +4,7 @@ A strategy lives in the worker. It prepares the process, then wraps what the tra
 its dataset, or what these are made of; the training function itself is never changed.
 """
 
+import resource
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -94,6 +95,18 @@ class Strategy:
     def stats(self) -> dict[str, float]:
         """Return what this rank held, for example elements of its optimizer's state."""
         return {}
+
+
+def peak_memory() -> float:
+    """Return the largest resident memory of this process so far, in MiB.
+
+    On Linux that of the program itself: what ``getrusage`` says begins with the memory of the process that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 STRATEGIES = {

@@ -139,10 +139,15 @@ class Suggester:
         if self.started >= self.limit:
             return None
         # Random and grid search drew everything at the start: they need no generator, nor the time to swap it.
-        if isinstance(self.optimizer, RandomSearch | GridSearch) and not self.optimizer.pruner:
+        if not self.adaptive:
             return self._ask()
         with own_randomness(self._randomness):
             return self._ask()
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether what is suggested depends on what the earlier trials found."""
+        return not isinstance(self.optimizer, RandomSearch | GridSearch) or bool(self.optimizer.pruner)
 
     def finish(self, trial: Trial, metric: float) -> None:
         """Take the final metric of a trial."""

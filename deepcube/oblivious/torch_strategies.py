@@ -5,7 +5,6 @@ and for ZeRO the worker's optimizer classes shard themselves. All of it happens 
 """
 
 import os
-import resource
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 
 from deepcube.oblivious.checkpoints import Checkpoints
 from deepcube.oblivious.errors import ExperimentConfigError
-from deepcube.oblivious.strategies import Address, Strategy
+from deepcube.oblivious.strategies import Address, Strategy, peak_memory
 
 _TIMEOUT = timedelta(minutes=30)
 
@@ -85,7 +84,7 @@ class TorchStrategy(Strategy):
 
     def stats(self) -> dict[str, float]:
         """Return elements of parameters and optimizer state held by this rank, and its peak memory (MiB)."""
-        held = {"peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+        held = {"peak_mib": peak_memory()}
         inner = [each for each in self.optimizers if type(each).__name__ != "ZeroRedundancyOptimizer"]
         if inner:
             states = (state for state in inner[-1].state.values())

@@ -1,5 +1,6 @@
 """The trials of a search while they run: given out, watched, retried, stopped early, recorded."""
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.2
 _STARTS = 3
+_BRIEF_S = 0.002
+_AHEAD = 16
+_CONFIDENCE = 4
 
 Rule = Callable[[Trial, Sequence[Trial], str], Any]
 """Maggy's early-stop check: returns the trial's id if it should stop."""
@@ -67,10 +71,23 @@ class Outcome:
 
 
 class Suggests(Protocol):
-    """Says which trial is next; :class:`~deepcube.oblivious.suggesting.Suggester` is one."""
+    """Says which trial is next; :class:`~deepcube.oblivious.suggesting.Suggester` is one.
+
+    Attributes
+    ----------
+    limit : int
+        How many trials there will be at most.
+    finished : list of maggy.trial.Trial
+        Those with a metric.
+    """
 
     limit: int
     finished: list[Trial]
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether what is next depends on what the earlier ones found."""
+        ...
 
     @property
     def started(self) -> int:
@@ -130,6 +147,8 @@ class TrialRunner:
         self._attempts: dict[str, int] = {}
         self._idle: set[int] = set()
         self._busy: dict[int, _Running] = {}
+        self._next: dict[int, deque[Trial]] = {}  # on a worker already, behind the one that it runs
+        self._brief: dict[int, int] = {}  # how many trials in a row took a worker next to no time
         self._alive: set[int] = set()
         self._ended: set[int] = set()
         self._failed_starts = 0
@@ -194,21 +213,48 @@ class TrialRunner:
             if trial is None:
                 self._exhausted = True  # for now: a trial that ends may lead to more
                 return
-            self._start(self._idle.pop(), trial)
+            number = self._idle.pop()
+            self._busy[number] = _Running(trial, time.monotonic())
+            self._start(number, [trial])
+        self._give_ahead()
 
-    def _start(self, number: int, trial: Trial) -> None:
-        attempt = self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
-        self.journal.append({"event": "start", "id": trial.trial_id, "attempt": attempt, "hparams": trial.params})
-        trial.metric_history, trial.step_history, trial.metric_dict = [], [], {}
-        self._busy[number] = _Running(trial, time.monotonic())
-        order = {
+    def _give_ahead(self) -> None:
+        """Give out several trials at once where they are shorter than giving them out, if their order does not matter.
+
+        A worker gets the more of them the longer all of its trials have been that short.
+        """
+        if self.suggester.adaptive or self.config.synchronous or self.config.stops_early or self._again:
+            return
+        for number in self._busy:
+            wanted = min(_AHEAD, self._brief.get(number, 0) // _CONFIDENCE)
+            waiting = self._next.setdefault(number, deque())
+            if wanted == 0 or len(waiting) > wanted // 2:
+                continue
+            more = list(itertools.islice(iter(self.suggester.next, None), wanted - len(waiting)))
+            waiting.extend(more)
+            self._start(number, more)
+
+    def _start(self, number: int, trials: Sequence[Trial]) -> None:
+        """Record and give out trials; should the worker be gone, its death is the next event."""
+        for trial in trials:
+            self._attempts[trial.trial_id] = self._attempts.get(trial.trial_id, 0) + 1
+            trial.metric_history, trial.step_history, trial.metric_dict = [], [], {}
+        self.journal.append(
+            *(
+                {"event": "start", "id": t.trial_id, "attempt": self._attempts[t.trial_id], "hparams": t.params}
+                for t in trials
+            )
+        )
+        self.crew.order(number, *map(self._order, trials))
+
+    def _order(self, trial: Trial) -> Message:
+        return {
             "kind": "trial",
             "id": trial.trial_id,
             "directory": self._directory(trial),
             **self.config.order(trial.params),
             "wait": self.config.stops_early is not None,
         }
-        self.crew.order(number, order)  # should the worker be gone, its death is the next event
 
     def _directory(self, trial: Trial) -> str:
         return f"{self.folder}/trials/{trial.trial_id}"
@@ -231,7 +277,10 @@ class TrialRunner:
             self._step(number, running, message)
             return
         del self._busy[number]
-        self._idle.add(number)
+        if waiting := self._next.get(number):
+            self._busy[number] = _Running(waiting.popleft(), time.monotonic())
+        else:
+            self._idle.add(number)
         outcome = self._outcome(running)
         if kind == "done":
             outcome.metric, outcome.metrics = message["metric"], message["metrics"]
@@ -240,6 +289,8 @@ class TrialRunner:
             raise TrainResultError(f"{message['message']}\n{message['traceback']}")
         else:
             outcome.error = message["traceback"]
+        brief = kind == "done" and outcome.seconds < _BRIEF_S
+        self._brief[number] = self._brief.get(number, 0) + 1 if brief else 0
         self._end(running.trial, outcome)
 
     def _outcome(self, running: _Running) -> Outcome:
@@ -310,6 +361,10 @@ class TrialRunner:
 
     def _lose(self, number: int, reason: str) -> None:
         running = self._busy.pop(number)
+        for waiting in self._next.pop(number, ()):
+            self._attempts[waiting.trial_id] -= 1  # it was not begun
+            self._again.append(waiting)
+        self._brief[number] = 0
         trial = running.trial
         if self._attempts[trial.trial_id] <= self.config.retries:
             self._again.append(trial)

@@ -10,17 +10,18 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from maggy.core.exceptions import EarlyStopException
 
-from deepcube.oblivious.calling import call_train_fn, read_result, source_hash
+from deepcube.oblivious.calling import OFFERED, read_result, source_hash, wanted_names
 from deepcube.oblivious.channel import Channel, Message
 from deepcube.oblivious.errors import DivergedError, ObliviousError
 from deepcube.oblivious.reporter import Reporter, Step
 from deepcube.oblivious.shipping import Job, unpack
+from deepcube.oblivious.strategies import Strategy
 
 _LONGEST_TRACEBACK = 60_000
 
@@ -57,7 +58,8 @@ def run_trial(channel: Channel, parts: Mapping[str, Any], order: Message) -> Mes
     channel : Channel
         To the experiment.
     parts : mapping of str to Any
-        ``train_fn``, ``model``, ``dataset``, ``strategy``, ``metric`` (its name), and ``leave_out`` for an ablation.
+        ``train_fn`` and ``names``, those of its arguments, ``model``, ``dataset``, ``strategy``, ``metric`` (its name),
+        and ``leave_out`` for an ablation.
     order : dict
         ``id``, ``hparams``, ``seed``, ``directory``, ``wait``: whether each step is answered, and ``without``: the
         component to leave out, if any.
@@ -72,7 +74,6 @@ def run_trial(channel: Channel, parts: Mapping[str, Any], order: Message) -> Mes
         return bool(order["wait"]) and channel.receive()["kind"] == "halt"
 
     directory = Path(order["directory"])
-    directory.mkdir(parents=True, exist_ok=True)
     try:
         if order.get("without") is not None:
             parts = parts["leave_out"](parts, order["without"])
@@ -81,7 +82,7 @@ def run_trial(channel: Channel, parts: Mapping[str, Any], order: Message) -> Mes
         reporter = Reporter(directory, (tell,), rank=strategy.rank, reduce=strategy.reduce, checkpoints=checkpoints)
         arguments = offered(strategy.wrap(parts, order["seed"]), order["hparams"], reporter, order["seed"])
         try:
-            returned, stopped = call_train_fn(parts["train_fn"], arguments), False
+            returned, stopped = parts["train_fn"](**{name: arguments[name] for name in parts["names"]}), False
         except EarlyStopException as stop:
             returned, stopped = stop.metric, True
         result = read_result(returned, parts["metric"])
@@ -107,10 +108,11 @@ def run_trial(channel: Channel, parts: Mapping[str, Any], order: Message) -> Mes
     }
 
 
-def work(channel: Channel, payload: bytes, number: int) -> None:
-    """Follow the experiment's orders until it says stop."""
+def work(channel: Channel, payload: bytes, number: int) -> Strategy | None:
+    """Follow the experiment's orders until it says stop; return what to leave then, None if nothing was begun."""
     try:
         parts = unpack(payload)
+        parts["names"] = wanted_names(parts["train_fn"], OFFERED)
         host, port = _reserve()
         channel.send({"kind": "ready", "host": host, "port": port, "sha256": source_hash(parts["train_fn"])})
         order = channel.receive()
@@ -127,12 +129,13 @@ def work(channel: Channel, payload: bytes, number: int) -> None:
                 "traceback": traceback.format_exc()[-_LONGEST_TRACEBACK:],
             }
         )
-        return
+        return None
     while order["kind"] == "trial":
         channel.send(run_trial(channel, parts, order))
         sys.stdout.flush()
         order = channel.receive()
-    parts["strategy"].leave()
+    strategy: Strategy = parts["strategy"]
+    return strategy
 
 
 def _reserve() -> tuple[str, int]:
@@ -142,16 +145,15 @@ def _reserve() -> tuple[str, int]:
         return host, int(probe.getsockname()[1])
 
 
-def _end_with_parent() -> None:
-    """End this process soon after the one that started it has gone, whatever it is doing."""
-    parent = os.getppid()
+def _end_with(condition: Callable[[], bool]) -> None:
+    """End this process soon after a condition has come true, whatever it is doing."""
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while not condition():
             time.sleep(0.5)
         os._exit(1)
 
-    threading.Thread(target=watch, name="parent", daemon=True).start()
+    threading.Thread(target=watch, name="watch", daemon=True).start()
 
 
 def main(folder: str, number: str) -> None:
@@ -164,11 +166,18 @@ def main(folder: str, number: str) -> None:
     number : str
         Number of this worker; ``"-"`` for the one in ``$RANK``.
     """
-    _end_with_parent()
+    parent = os.getppid()
+    _end_with(lambda: os.getppid() != parent)
     job = Job.read(Path(folder))
     own = int(os.environ["RANK"] if number == "-" else number)
     channel = Channel(job.host, job.port, job.secret, own)
-    work(channel, job.payload, own)
+    finished = threading.Event()
+    # The experiment is gone, or has given this worker up.
+    _end_with(lambda: not finished.is_set() and channel.lost())
+    strategy = work(channel, job.payload, own)
+    finished.set()
+    if strategy:
+        strategy.leave()
     channel.close()
 
 

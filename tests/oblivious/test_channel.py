@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import struct
+import sys
 import threading
 import time
 
@@ -73,8 +74,16 @@ def test_messages_arrive_whole_and_in_order_in_both_directions(messages):
         hub.close()
 
 
-def test_only_loopback_is_bound(hub):
-    assert hub.host == "127.0.0.1"
+def test_only_loopback_is_bound_or_the_given_interface(hub):
+    assert hub.host == hub._listener.getsockname()[0] == "127.0.0.1"
+    other = Hub("127.0.0.2") if sys.platform == "linux" else Hub("127.0.0.1")
+    try:
+        assert other._listener.getsockname()[0] == other.host != "0.0.0.0"
+        if other.host != hub.host:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((hub.host, other.port), timeout=5)
+    finally:
+        other.close()
 
 
 def test_a_wrong_secret_is_refused_before_anything_is_read(hub):

@@ -78,10 +78,15 @@ def test_budgets_reach_the_hyperparameter_that_they_belong_to(tmp_path, optimize
 
 def test_the_median_rule_stops_bad_trials(tmp_path):
     options = {"es_policy": "median", "es_min": 4, "hparams": {"epochs": 8}}
-    result = search(functions.stepped, tmp_path, 20, **options)
-    stopped = [t for t in result["result"]["trials"] if t["stopped"]]
+    result = search(functions.stepped_to_the_end, tmp_path, 20, **options)
+    trials = result["result"]["trials"]
+    stopped = [t for t in trials if t["stopped"]]
     assert result["result"]["early_stopped"] == len(stopped) > 0
-    assert min(len(t["history"]) for t in stopped) < 8, "the word may also come at the last step"
+    # None of the stopped ones came to its end, also where the word came at its last step; all others did.
+    assert sorted(map(float, executed(result))) == sorted(t["hparams"]["x"] for t in trials if not t["stopped"])
+    assert {len(t["history"]) for t in trials if not t["stopped"]} == {8}
+    assert min(len(t["history"]) for t in stopped) < 8
+    assert all(t["metric"] == t["history"][-1][1] for t in stopped)
     assert result["result"]["best_id"] not in {t["trial_id"] for t in stopped}
     assert [step["metric"] for step in result["history"]] == sorted(
         (step["metric"] for step in result["history"]), reverse=True
@@ -101,6 +106,17 @@ def test_dead_and_hung_trials_are_retried_or_recorded_as_failed(tmp_path):
     assert "expected a finite number" in by_kind["diverges"]["error"]
     lines = executed(result)
     assert [lines.count(kind) for kind in kinds] == [1, 2, 2, 2, 2, 1, 1]
+
+
+def test_a_worker_that_dies_loses_none_of_the_brief_trials_that_it_was_given_ahead(tmp_path):
+    result = search(functions.brief, tmp_path, 200)
+    lines = executed(result)
+    assert result["result"]["num_trials"] == len(set(lines)) == 200
+    assert len(lines) == 201, "only the one that it died in was run again"
+    attempts = [trial["attempts"] for trial in result["result"]["trials"]]
+    assert sorted(attempts)[-2:] == [1, 2]
+    starts = [json.loads(line) for line in (Path(result["directory"]) / "trials.jsonl").open() if '"start"' in line]
+    assert len(starts) > 201, "some had been given out ahead"
 
 
 def test_hyperband_goes_on_after_failures(tmp_path):

@@ -1,0 +1,167 @@
+"""Small trainings, one per kind of learning and framework, for the table of modes; importable by worker processes.
+
+They know nothing of how they are run. Their data is drawn from a generator: simulated, and labelled so in the table.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+FEATURES = 8
+"""Inputs of the supervised lessons, named ``x0`` to ``x7``."""
+
+
+def rows(count: int, seed: int) -> tuple[Any, Any]:
+    """Return inputs and targets, float32, shapes (count, 8) and (count, 1)."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(count, FEATURES)).astype("float32")
+    return x, (x[:, :3].sum(1, keepdims=True) + 0.1 * rng.normal(size=(count, 1))).astype("float32")
+
+
+def without_feature(dataset: Any, feature: str) -> Any:
+    """Return a supervised dataset in which one input is its mean over the training rows."""
+    column = int(feature[1:])
+    mean = dataset[0][0][:, column].mean()
+
+    def hold(x: Any) -> Any:
+        held = x.copy()
+        held[:, column] = mean
+        return held
+
+    return tuple((hold(x), y) for x, y in dataset)
+
+
+def keras_data() -> Any:
+    """Return training and validation rows."""
+    return rows(96, 1), rows(64, 2)
+
+
+def keras_model(units: int = 16) -> Any:
+    """Return a network of three layers."""
+    import keras
+
+    return keras.Sequential(
+        [
+            keras.Input((FEATURES,)),
+            keras.layers.Dense(units, activation="relu", name="hidden_1"),
+            keras.layers.Dense(units, activation="relu", name="hidden_2"),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
+
+
+def keras_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any) -> dict[str, float]:
+    """Train a regression for two epochs and return its error on the validation rows."""
+    import keras
+
+    (x, y), (x_val, y_val) = dataset
+    network = model(units=hparams.get("units", 16))
+    network.compile(optimizer=keras.optimizers.Adam(1e-2), loss="mse", jit_compile=False)
+    loss = float("nan")
+    for epoch in range(2):
+        network.fit(x, y, batch_size=32, epochs=1, verbose=0, shuffle=False)
+        loss = float(network.evaluate(x_val, y_val, batch_size=32, verbose=0))
+        reporter.broadcast(loss, epoch)
+    return {"loss": loss}
+
+
+def torch_data() -> dict[str, Any]:
+    """Return the dataset of every kind of learning: rows for the supervised one, patches for the others."""
+    import torch
+
+    generator = torch.Generator().manual_seed(5)
+
+    def patches(count: int, classes: Any) -> Any:
+        return torch.randn(count, 1, 16, 16, generator=generator) + 2.0 * classes[:, None, None, None]
+
+    def labelled(count: int) -> Any:
+        classes = torch.arange(count) % 2
+        return torch.utils.data.TensorDataset(patches(count, classes), classes)
+
+    plain = patches(32, torch.zeros(32))
+    few = (labelled(16), patches(32, torch.arange(32) % 2), labelled(16))
+    return {
+        "supervised": keras_data(),
+        "self-supervised, contrastive": plain,
+        "self-supervised, masked": plain,
+        "semi-supervised, pseudo-labels": few,
+        "semi-supervised, mean teacher": few,
+    }
+
+
+def torch_model(kind: str = "supervised", units: int = 16) -> Any:
+    """Return the network of one kind of learning."""
+    import torch
+
+    from deepcube.oblivious import networks
+
+    if kind == "supervised":
+        first, second, out = torch.nn.Linear(FEATURES, units), torch.nn.Linear(units, units), torch.nn.Linear(units, 1)
+        return torch.nn.Sequential(first, torch.nn.ReLU(), second, torch.nn.ReLU(), out)
+    if kind.endswith("contrastive"):
+        return networks.Contrastive()
+    return networks.Restoring() if kind.endswith("masked") else networks.Classifier()
+
+
+def torch_supervised(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any) -> dict[str, float]:
+    """Train a regression for two epochs and return its error on the validation rows; the last batch is uneven."""
+    import torch
+
+    train, held_out = (torch.utils.data.TensorDataset(*map(torch.from_numpy, part)) for part in dataset)
+    network = model(units=hparams.get("units", 16))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    loader = torch.utils.data.DataLoader(train, batch_size=36, shuffle=True)
+    loss = float("nan")
+    for epoch in range(2):
+        for x, y in loader:
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(network(x), y).backward()
+            optimizer.step()
+        with torch.no_grad():
+            (loss,) = (
+                torch.nn.functional.mse_loss(network(x), y).item()
+                for x, y in torch.utils.data.DataLoader(held_out, batch_size=len(held_out))
+            )
+        reporter.broadcast(loss, epoch)
+    return {"loss": loss}
+
+
+class _Onward:
+    """A reporter for several trainings in a row: the steps of each follow those of the one before."""
+
+    def __init__(self, reporter: Any) -> None:
+        self._reporter = reporter
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reporter, name)
+
+    def broadcast(self, metric: float, step: int) -> None:
+        self._reporter.broadcast(metric)
+
+
+def torch_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any, seed: int) -> dict[str, float]:
+    """Learn in every way, one after the other; return the loss of each, and the supervised one as ``loss``."""
+    import torch
+
+    from deepcube.oblivious import selfsupervised, semisupervised
+
+    common = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
+    few = {**common, "unlabelled_batch_size": 8, "weight": 0.5}
+    ways: dict[str, tuple[Any, dict[str, Any]]] = {
+        "supervised": (torch_supervised, {}),
+        "self-supervised, contrastive": (selfsupervised.contrastive_train_fn, {**common, "temperature": 0.5}),
+        "self-supervised, masked": (selfsupervised.masked_train_fn, {**common, "block": 4, "share": 0.5}),
+        "semi-supervised, pseudo-labels": (semisupervised.consistency_train_fn, {**few, "threshold": 0.6}),
+        "semi-supervised, mean teacher": (semisupervised.mean_teacher_train_fn, {**few, "decay": 0.9}),
+    }
+    losses = {}
+    reporter = _Onward(reporter)
+    for kind, (learn, options) in ways.items():
+        torch.manual_seed(seed)
+        arguments = {"model": partial(model, kind), "dataset": dataset[kind], "hparams": options, "reporter": reporter}
+        more = {} if kind == "supervised" else {"seed": seed}
+        losses[kind] = learn(**arguments, **more)["loss"]
+    return {"loss": losses["supervised"], **losses}
