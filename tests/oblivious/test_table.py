@@ -1,0 +1,28 @@
+"""The table of docs/training.md: every mode of every framework on every launcher runs and equals a single process."""
+
+import pytest
+
+from benchmarks import oblivious_table as table
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    return table.references(tmp_path_factory.mktemp("single"))
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "launcher", ["local", *(pytest.param(name, marks=pytest.mark.slow) for name in table.LAUNCHERS[1:])]
+)
+def test_every_mode_equals_a_single_process(tmp_path, reference, launcher):
+    found = table.try_launcher(launcher, reference, tmp_path)
+    assert {key: word for key, word in found.items() if word != table.EQUAL} == {}
+    torch = {f"{kind}; {strategy}" for kind in table.LEARNING for strategy in ("ddp", "replicate", "zero1", "fsdp2")}
+    assert {mode for mode, framework in found if framework == "torch"} == torch | {"search", "ablation"}
+    keras = {mode for mode, framework in found if framework != "torch"}
+    assert keras == {f"supervised; {s}" for s in ("mirrored", "jax-data", "jax-model")} | {"search", "ablation"}
+
+
+def test_a_wrong_loss_is_seen():
+    assert table.verdict({"loss": 1.0 + 1e-7}, {"loss": 1.0}) == table.EQUAL
+    assert table.verdict({"loss": 1.001, "other": 1.0}, {"loss": 1.0, "other": 1.0}) == "differs by 1.0e-03"
