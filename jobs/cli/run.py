@@ -32,7 +32,12 @@ from jobs.stages import STAGES, UseCase
     help="What to run: all, features, training, inference, or a service of the use case, such as alert.",
 )
 @click.option("--mode", help="How to train, where the use case has several ways, e.g. hpo or minicube.")
-@click.option("--json", "as_json", is_flag=True, help="End with one line: a JSON object of everything created.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object of everything created; all else goes to standard error.",
+)
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
@@ -64,22 +69,24 @@ def run(
         raise click.BadParameter(f"{stage!r} is none of all, {', '.join(definition.stages)}", param_hint="--stage")
     source = _checked_source(source, stage, definition)
     console = Console(stderr=as_json)
-    connection = connect(resolve_home(home), home is not None)
-    console.print(f"[bold]{use_case}[/] on Hopsworks at {connection.where}")
-    runner = JobRunner(connection.project, use_case)
-    stages = STAGES if stage == "all" else (stage,)
-    environment = runner.register(stages)
-    if environment:
-        console.print(f"with the code deployed in environment [bold]{environment}[/] (see `deepcube deploy`)")
-    known = (*definition.sources, *(service.source for service in definition.services.values()))
-    place = _place(source, known, runner, connection.same_machine)
-    results: dict[str, dict[str, Any]] = {}
-    for name in stages:
-        with _follower(console, f"{runner.job_name(name)}") as listener:
-            results[name] = runner.run(name, place, listener, mode if name == "training" else None)
-    summary = Summary.of(use_case, source, results)
-    summary.figures = [str(runner.download(path, output / use_case / summary.cube)) for path in summary.figures]
-    show(summary, console)
+    # What the client prints on its own is for people, too.
+    with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
+        connection = connect(resolve_home(home), home is not None)
+        console.print(f"[bold]{use_case}[/] on Hopsworks at {connection.where}")
+        runner = JobRunner(connection.project, use_case)
+        stages = STAGES if stage == "all" else (stage,)
+        environment = runner.register(stages)
+        if environment:
+            console.print(f"with the code deployed in environment [bold]{environment}[/] (see `deepcube deploy`)")
+        known = (*definition.sources, *(service.source for service in definition.services.values()))
+        place = _place(source, known, runner, connection.same_machine)
+        results: dict[str, dict[str, Any]] = {}
+        for name in stages:
+            with _follower(console, f"{runner.job_name(name)}") as listener:
+                results[name] = runner.run(name, place, listener, mode if name == "training" else None)
+        summary = Summary.of(use_case, source, results)
+        summary.figures = [str(runner.download(path, output / use_case / summary.cube)) for path in summary.figures]
+        show(summary, console)
     if as_json:
         print(json.dumps(summary.document()), flush=True)
 

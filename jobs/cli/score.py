@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,9 +41,9 @@ def score(use_case: str, folder: Path, model: str | None, as_json: bool, home: P
     console = Console(stderr=True)
     project = connect(resolve_home(home), home is not None).project
     pipeline = importlib.import_module(f"{PIPELINES['inference']}.{use_case}")
-    with Progress(
-        TextColumn("scoring"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"), console=console
-    ) as bar:
+    columns = (TextColumn("scoring"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    # What the client prints on its own must not come before the answer.
+    with contextlib.redirect_stdout(sys.stderr), Progress(*columns, console=console) as bar:
         task = bar.add_task("", total=1.0)
         try:
             found = pipeline.score(

@@ -32,7 +32,7 @@ class Summary:
         ``name`` and ``version`` of the feature view trained from.
     model : dict or None
         ``name``, ``version``; ``metrics``: scores by part of the test (``"overall"``, an output, ...) and score name;
-        ``baselines``: the same for each baseline.
+        ``baselines``: the same for each baseline. A service that used a model tells its name and version only.
     deployment : dict or None
         ``name``, ``state``.
     example : dict or None
@@ -100,7 +100,8 @@ def show(summary: Summary, console: Console) -> None:
         console.print(f"feature view:   {view['name']} version {view['version']}")
     if summary.model:
         console.print(f"model:          {summary.model['name']} version {summary.model['version']}")
-        console.print(_scores(summary.model))
+        if "metrics" in summary.model:
+            console.print(_scores(summary.model))
     if summary.deployment:
         console.print(f"deployment:     {summary.deployment['name']} ({summary.deployment['state']})")
     if summary.example:

@@ -44,7 +44,7 @@ def deepcube(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
 def run(home: Path, folder: Path, *arguments: str) -> dict[str, Any]:
     result = deepcube(home, folder, "run", "drought", "--json", *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
-    summary: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
+    summary: dict[str, Any] = json.loads(result.stdout)  # nothing else may be there
     return summary
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from jobs import usecases
 from jobs.cli.errors import PlatformError
 from jobs.cli.score import score
-from jobs.cli.summary import Summary
+from jobs.cli.summary import Summary, show
 from jobs.deploy import Deployer
 from jobs.stages import STAGES, Service, UseCase
 
@@ -63,8 +65,11 @@ def test_a_deployment_has_a_job_for_every_stage_and_service() -> None:
 
 def test_the_summary_tells_what_a_service_found() -> None:
     found = {"cube": "inbox", "simulated": False, "scored": 3, "figures": ["a.png"], "seconds": 1.0}
-    summary = Summary.of("volcano", "folder", {"alert": found})
-    assert summary.services == {"alert": {"scored": 3}}
+    summary = Summary.of("volcano", "folder", {"alert": found | {"model": {"name": "m", "version": 2}}})
+    console = Console(record=True, width=100, file=io.StringIO())
+    show(summary, console)
+    assert "m version 2" in console.export_text()
+    assert summary.services["alert"]["scored"] == 3
     assert summary.figures == ["a.png"]
 
 
@@ -79,7 +84,12 @@ def scorer(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Have the volcano pipeline answer without a platform."""
     answer: dict[str, Any] = {"model": {"name": "m", "version": 2}, "scores": [], "refused": []}
     monkeypatch.setattr(sys.modules["jobs.cli.score"], "connect", lambda home, named: SimpleNamespace(project=None))
-    monkeypatch.setattr("inference_pipelines.volcano.score", lambda project, folder, model, progress: answer)
+
+    def answered(project: Any, folder: Path, model: str | None, progress: Any) -> dict[str, Any]:
+        print("Downloading model artifact")  # as the client does
+        return answer
+
+    monkeypatch.setattr("inference_pipelines.volcano.score", answered)
     return answer
 
 
@@ -87,7 +97,7 @@ def test_scores_are_one_json_object(scorer: Any, tmp_path: Path) -> None:
     scorer["scores"].append({"file": "a.png", "probability": 0.25})
     scorer["refused"].append({"file": "b.png", "reason": "it is cut off"})
     result = CliRunner().invoke(score, ["volcano", str(tmp_path), "--json"])
-    document = json.loads(result.stdout.strip().splitlines()[-1])
+    document = json.loads(result.stdout)
     assert result.exit_code == 0
     assert document["scores"] == [{"file": "a.png", "probability": 0.25}]
     assert (document["use_case"], document["folder"]) == ("volcano", str(tmp_path))
