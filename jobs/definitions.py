@@ -64,10 +64,24 @@ def script_path(project: Any, use_case: str) -> str:
     return absolute(project, f"{SCRIPTS}/{usecases.script(use_case).name}")
 
 
+def read_file(project: Any, path: str) -> bytes | None:
+    """Return the content of a file of the project, None if there is none."""
+    datasets = project.get_dataset_api()
+    if not datasets.exists(path):
+        return None
+    answer = datasets.read_content(path)
+    return bytes(answer.content) if answer is not None else None
+
+
 def upload_script(project: Any, use_case: str) -> None:
-    """Upload the script of a use case's jobs, in place of the one that is there."""
-    make_folder(project, SCRIPTS)
-    project.get_dataset_api().upload(str(usecases.script(use_case)), SCRIPTS, overwrite=True)
+    """Upload the script of a use case's jobs, in place of another one that is there.
+
+    The same one stays: the client removes a file before it writes it again, and a job may be starting from it.
+    """
+    script = usecases.script(use_case)
+    if read_file(project, script_path(project, use_case)) != script.read_bytes():
+        make_folder(project, SCRIPTS)
+        project.get_dataset_api().upload(str(script), SCRIPTS, overwrite=True)
 
 
 def wanted(

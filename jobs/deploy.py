@@ -187,7 +187,7 @@ class Deployer:
 
     def _noted(self, environment: str) -> dict[str, str]:
         """Return what was installed into an environment; nothing if that cannot be read."""
-        content = self._read(self._note_path(environment))
+        content = definitions.read_file(self._project, self._note_path(environment))
         try:
             noted = json.loads(content or b"{}")
         except ValueError:
@@ -217,7 +217,7 @@ class Deployer:
         return steps
 
     def _compare_script(self, name: str) -> str:
-        present = self._read(definitions.script_path(self._project, name))
+        present = definitions.read_file(self._project, definitions.script_path(self._project, name))
         if present is None:
             return CREATE
         return UNCHANGED if present == usecases.script(name).read_bytes() else REPLACE
@@ -257,13 +257,6 @@ class Deployer:
         return Step("schedule", f"{job_name} {cron}", look, act)
 
     # -- files
-
-    def _read(self, path: str) -> bytes | None:
-        """Return the content of a file of the project, None if there is none."""
-        if not self._datasets.exists(path):
-            return None
-        answer = self._datasets.read_content(path)
-        return bytes(answer.content) if answer is not None else None
 
     def _upload(self, name: str, content: bytes) -> str:
         """Put a file into the deployment's folder, in place of one of the same name; return its path."""

@@ -162,9 +162,8 @@ def test_the_sample_in_one_command(home: Path, tmp_path: Path) -> None:
     assert summary["use_case"] == "drought"
     assert summary["source"] == "sample"
     assert summary["simulated"] is False
-    assert {"drought_ndvi", "drought_climatology", "drought_features", "drought_targets", "drought_predictions"} == set(
-        summary["feature_groups"]
-    )
+    groups = ("ndvi", "climatology", "features", "targets", "predictions", "impact")
+    assert set(summary["feature_groups"]) == {f"drought_{group}" for group in groups}
     assert_beats_baselines(summary["model"])
     assert summary["deployment"]["state"] == "Running"
     assert_explained(summary["example"])
