@@ -32,7 +32,7 @@ def replayed(host: str) -> Iterator[None]:
         port = listener.getsockname()[1]
         threading.Thread(target=_serve, args=(listener, host), daemon=True).start()
 
-        async def redirected(**options: object) -> object:
+        async def redirected(*_: object, **options: object) -> object:
             return await open_connection(**{**options, "host": "127.0.0.1", "port": port})
 
         driver._open_connection = redirected
