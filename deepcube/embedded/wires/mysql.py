@@ -33,6 +33,7 @@ MAX_CONNECTIONS = 512
 MAX_PACKET_BEFORE_LOGIN = 4096
 LOGIN_SECONDS = 20.0
 _THREADS = 4
+_IDLE_SECONDS = 2.0  # without a question, before work that would slow answers
 _CHUNK_ROWS = 2000
 _MAX_ROWS_AT_ONCE = 20_000
 
@@ -76,6 +77,7 @@ class MySqlWire:
         self.connections: set[_Connection] = set()
         self.threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="mysql")
         self.numbers = itertools.count(1)
+        self.asked = 0
         self._warm = False
         self._at_once: dict[int, Reader] = {}
         self._server: asyncio.Server | None = None
@@ -99,10 +101,25 @@ class MySqlWire:
             reader.close()
 
     def warm_up(self) -> None:
-        """Have a worker thread import what Arrow wants at its first array, before many rows are asked for."""
-        if not self._warm:
-            self._warm = True
-            self.threads.submit(importlib.import_module, "pandas")
+        """Import what Arrow wants at its first array, in a worker thread, once nobody has asked for some seconds.
+
+        The import takes turns with the answers: beside them it would slow the first thousand. Many rows that are
+        asked for earlier import it themselves.
+        """
+        if self._warm:
+            return
+        self._warm = True
+        loop, asked = asyncio.get_running_loop(), self.asked
+
+        def when_idle() -> None:
+            nonlocal asked
+            if self.asked != asked:
+                asked = self.asked
+                loop.call_later(_IDLE_SECONDS, when_idle)
+            elif self._server is not None and self._server.is_serving():
+                self.threads.submit(importlib.import_module, "pandas")
+
+        loop.call_later(_IDLE_SECONDS, when_idle)
 
     def readers(self, project: Project) -> Readers:
         """Return the readers of a project, for worker threads."""
@@ -241,6 +258,7 @@ class _Connection(asyncio.Protocol):
 
     def _query(self, sequence: int, sql: str) -> None:
         assert self._project is not None
+        self._wire.asked += 1
         try:
             if sql[:7].upper() == "SELECT " and "@@" not in sql and "()" not in sql[:40]:
                 self._select(sequence, sql)
