@@ -19,7 +19,7 @@ def replayed(host: str) -> Iterator[None]:
     """Answer, for a block, this process's statements of the online store from what the first ones were answered.
 
     Every connection goes through a thread of this process that passes on what both sides say; after some statements it
-    sends the last answer again and asks the server no more. All values are then those of one row: good for timing only.
+    sends the last answer again and asks the server no more: ask for the same rows every time.
 
     Parameters
     ----------
@@ -54,15 +54,27 @@ def _pass_on(client: socket.socket, host: str) -> None:
         for side in (client, server):
             side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         statements, answer = 0, b""
-        while statements < _RECORDED_AFTER or not answer:
+        while statements < _RECORDED_AFTER:
             ready, _, _ = select.select([client, server], [], [])
+            if server in ready:
+                part = server.recv(1 << 20)
+                answer += part
+                client.sendall(part)
             if client in ready:
-                asked = client.recv(1 << 16)
+                asked = client.recv(1 << 20)
                 statements += b"WHERE" in asked
+                if statements == _RECORDED_AFTER:
+                    break  # the answer before this one is whole: its reader asks again
                 answer = b""
                 server.sendall(asked)
-            if server in ready:
-                answer = server.recv(1 << 16)
-                client.sendall(answer)
-        while client.recv(1 << 16):
+        while True:
+            while int.from_bytes(asked[:3], "little") + 4 > len(asked):
+                asked += _some(client)
             client.sendall(answer)
+            asked = _some(client)
+
+
+def _some(client: socket.socket) -> bytes:
+    if not (content := client.recv(1 << 20)):
+        raise ConnectionError("the client is gone")
+    return content
