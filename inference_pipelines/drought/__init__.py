@@ -14,6 +14,8 @@ import pandas as pd
 from deepcube.explain import attribution_bars
 from deepcube.oblivious import upload_files
 from features import drought
+from inference_pipelines import deployments
+from inference_pipelines.deployments import NoModelError, newest_model
 from inference_pipelines.drought.batch import (
     PREDICTED,
     forecast_rows,
@@ -22,7 +24,6 @@ from inference_pipelines.drought.batch import (
     read_inputs,
     read_truth,
 )
-from inference_pipelines.drought.deploying import NoModelError, deploy, newest_model
 from inference_pipelines.drought.figures import draw_maps, most_telling_origin
 from inference_pipelines.drought.forecaster import Forecaster
 from inference_pipelines.drought.impact import (
@@ -72,7 +73,8 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
     tell(0.6, "deploying the model")
     deployment = deploy(project, cube)
     tell(0.9, f"asking {deployment['name']} for an explained forecast")
-    example = ask(project, deployment["name"], {"cube": cube, "cell_id": batch["example_cell"]})
+    request = {"cube": cube, "cell_id": batch["example_cell"]}
+    answer = deployments.ask(project, deployment["name"], request)
     tell(1.0, f"{deployment['name']} is {deployment['state'].lower()}")
     return {
         "cube": cube,
@@ -80,7 +82,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
         "feature_groups": batch["feature_groups"],
         "origins": batch["origins"],
         "deployment": deployment,
-        "example": example,
+        "example": {"request": request, **answer},
         "findings": {"impact_index": batch["impact"]},
         "figures": batch["figures"],
     }
@@ -110,7 +112,7 @@ def run_batch(project: "Project", cube: str, *, progress: Progress | None = None
         If no model of the cube is registered.
     """
     tell = progress or (lambda fraction, message: None)
-    model = newest_model(project, cube)
+    model = newest_model(project, f"drought_{cube}")
     tell(0.0, f"loading {model.name} version {model.version}")
     fs = project.get_feature_store()
     with tempfile.TemporaryDirectory() as scratch:
@@ -157,27 +159,36 @@ def run_batch(project: "Project", cube: str, *, progress: Progress | None = None
     }
 
 
-def ask(project: "Project", deployment: str, instance: dict[str, Any]) -> dict[str, Any]:
-    """Ask a deployment for one explained forecast.
+def deploy(project: "Project", cube: str) -> dict[str, Any]:
+    """Deploy the newest model of a cube, or bring its deployment up to date, and start it.
 
     Parameters
     ----------
     project : hopsworks.project.Project
         A logged-in project.
-    deployment : str
-        Name of a running deployment.
-    instance : dict
-        What to forecast; see :mod:`inference_pipelines.drought.predictor`.
+    cube : str
+        Name of a cube that a model has been trained on.
 
     Returns
     -------
     dict
-        ``request`` (the instance), ``inputs``, ``prediction`` and ``explanation``.
+        As of :func:`inference_pipelines.deployments.deploy`.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the cube is registered.
     """
-    served = project.get_model_serving().get_deployment(deployment)
-    # Inside the instance, not beside it: there every KServe hands it to the script.
-    (answer,) = served.predict(data={"instances": [{**instance, "explain": True}]})["predictions"]
-    return {"request": instance, **answer}
+    view = project.get_feature_store().get_feature_view(f"drought_{cube}", drought.VERSION)
+    label = f"{drought.SIMULATED_LABEL}: " if view is not None and drought.is_simulated(view) else ""
+    return deployments.deploy(
+        project,
+        newest_model(project, f"drought_{cube}"),
+        use_case="drought",
+        cube=cube,
+        description=f"{label}NDVI of {cube} one to three steps ahead, with explanations",
+        script=Path(__file__).with_name("predictor.py"),
+    )
 
 
 def _driest(inputs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -15,16 +15,16 @@ import numpy as np
 
 from deepcube.oblivious import upload_files
 from features import volcano
+from inference_pipelines import deployments
+from inference_pipelines.deployments import NoModelError, newest_model
 from inference_pipelines.volcano.alerts import AlertError, alert
 from inference_pipelines.volcano.batch import embedding_rows, prediction_rows, read_patches, similar_past, surest
-from inference_pipelines.volcano.deploying import NoModelError, deploy, newest_model
 from inference_pipelines.volcano.detector import Detector
 from inference_pipelines.volcano.figures import draw_surest
 from inference_pipelines.volcano.scoring import score
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
-    from numpy.typing import NDArray
 
 __all__ = ["AlertError", "Detector", "NoModelError", "alert", "deploy", "run", "run_batch", "score"]
 
@@ -61,7 +61,9 @@ def run(project: Project, cube: str, *, progress: Progress | None = None) -> dic
     tell(0.5, "deploying the model")
     deployment = deploy(project, cube)
     tell(0.9, f"asking {deployment['name']} for an explained answer")
-    answer = ask(project, deployment["name"], batch.pop("phase"))
+    instance = {"phase": np.round(batch.pop("phase").astype(float), 4).tolist()}
+    explain = {"scores": ["completeness_error", "complexity"], "budget_seconds": 20}
+    answer = deployments.ask(project, deployment["name"], instance, explain)
     tell(1.0, f"{deployment['name']} is {deployment['state'].lower()}")
     explanation, where = answer.pop("explanation"), answer.pop("where")
     return batch | {
@@ -99,7 +101,7 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         If no model of the set is registered.
     """
     tell = progress or (lambda fraction, message: None)
-    model = newest_model(project, cube)
+    model = newest_model(project, f"volcano_{cube}")
     tell(0.0, f"loading {model.name} version {model.version}")
     fs = project.get_feature_store()
     with tempfile.TemporaryDirectory() as scratch:
@@ -136,11 +138,33 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
     }
 
 
-def ask(project: Project, deployment: str, phase: NDArray[np.float32]) -> dict[str, Any]:
-    """Ask a deployment for an explained answer about an interferogram, with two scores of the explanation."""
-    served = project.get_model_serving().get_deployment(deployment)
-    explain = {"scores": ["completeness_error", "complexity"], "budget_seconds": 20}
-    instance = {"phase": np.round(phase.astype(float), 4).tolist(), "explain": explain}
-    # Inside the instance, not beside it: there every KServe hands it to the script.
-    answer: dict[str, Any] = served.predict(data={"instances": [instance]})["predictions"][0]
-    return answer
+def deploy(project: Project, cube: str) -> dict[str, Any]:
+    """Deploy the newest model of a set, or bring its deployment up to date, and start it.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    cube : str
+        Name of a set that a model has been trained on.
+
+    Returns
+    -------
+    dict
+        As of :func:`inference_pipelines.deployments.deploy`.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the set is registered.
+    """
+    view = project.get_feature_store().get_feature_view(f"volcano_{cube}", volcano.VERSION)
+    label = f"{volcano.SIMULATED_LABEL}: " if view is not None and volcano.is_simulated(view) else ""
+    return deployments.deploy(
+        project,
+        newest_model(project, f"volcano_{cube}"),
+        use_case="volcano",
+        cube=cube,
+        description=f"{label}deformation in wrapped interferograms, with explanations; scored on {cube}",
+        script=Path(__file__).with_name("predictor.py"),
+    )

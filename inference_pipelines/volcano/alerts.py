@@ -25,11 +25,12 @@ import pandas as pd
 from deepcube.cubes import slug
 from deepcube.oblivious import upload_files
 from features import volcano
+from inference_pipelines.deployments import newest_model
 from inference_pipelines.volcano import feed
-from inference_pipelines.volcano.deploying import best_model, named_model
 from inference_pipelines.volcano.detector import Detector, Judgement
 from inference_pipelines.volcano.figures import draw_judgement
 from inference_pipelines.volcano.inbox import Item, open_inbox
+from inference_pipelines.volcano.models import best_model
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -118,7 +119,7 @@ def alert(project: Project, source: str, *, progress: Progress | None = None) ->
     """
     tell = progress or (lambda fraction, message: None)
     settings = read_settings(project)
-    model = best_model(project) if settings.model is None else named_model(project, settings.model)
+    model = best_model(project) if settings.model is None else newest_model(project, settings.model)
     found = _Run()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

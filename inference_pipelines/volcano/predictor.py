@@ -27,6 +27,7 @@ import numpy as np
 
 from deepcube.oblivious import InstanceError
 from features import volcano
+from inference_pipelines.endpoint import split_options
 from inference_pipelines.volcano.detector import Detector, Judgement
 
 _KINDS = ({"image"}, {"phase"})
@@ -61,19 +62,10 @@ class Predict:
         deepcube.oblivious.InstanceError, features.volcano.InterferogramError, deepcube.explain.ExplainError
             If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
         """
-        if not isinstance(inputs, list) or not inputs:
-            raise InstanceError(f"Found instances of type {type(inputs).__name__}; expected a list of at least one.")
-        explain_all = self._detector.explainer.options(options.get("explain", False))
-        read = []
-        for position, instance in enumerate(inputs):
-            where = f"instance {position}"
-            if not isinstance(instance, Mapping):
-                raise InstanceError(f"{where}: found a {type(instance).__name__}; expected an object with an image.")
-            own = self._detector.explainer.options(instance["explain"], where=where) if "explain" in instance else None
-            given = {name: value for name, value in instance.items() if name != "explain"}
-            read.append((read_instance(given, where), own or explain_all))
-        judged = [self._detector.judge(phase) for phase, _ in read]
-        return [self._answer(judgement, wanted) for judgement, (_, wanted) in zip(judged, read, strict=True)]
+        instances, explain = split_options(self._detector.explainer, inputs, options.get("explain", False))
+        phases = [read_instance(instance, f"instance {position}") for position, instance in enumerate(instances)]
+        judged = [self._detector.judge(phase) for phase in phases]
+        return [self._answer(judgement, wanted) for judgement, wanted in zip(judged, explain, strict=True)]
 
     def _answer(self, judgement: Judgement, wanted: Any) -> dict[str, Any]:
         threshold = self._detector.threshold
@@ -96,13 +88,13 @@ class Predict:
         }
 
 
-def read_instance(instance: Mapping[str, Any], where: str) -> Any:
+def read_instance(instance: Any, where: str) -> Any:
     """Return the phase that an instance holds, checked.
 
     Parameters
     ----------
-    instance : mapping
-        One of the kinds that the module describes.
+    instance : object
+        Expected to be one of the kinds that the module describes.
     where : str
         Where it stands, for messages.
 
@@ -113,6 +105,8 @@ def read_instance(instance: Mapping[str, Any], where: str) -> Any:
     features.volcano.InterferogramError
         If what it holds is no interferogram.
     """
+    if not isinstance(instance, Mapping):
+        raise InstanceError(f"{where}: found a {type(instance).__name__}; expected an object with an image.")
     if set(instance) not in _KINDS:
         raise InstanceError(
             f'{where}: found {", ".join(map(str, instance)) or "nothing"}; expected {{"image": "<Base64>"}} or '

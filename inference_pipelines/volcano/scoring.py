@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features import volcano
-from inference_pipelines.volcano.deploying import best_model, named_model
+from inference_pipelines.deployments import newest_model
 from inference_pipelines.volcano.detector import Detector
 from inference_pipelines.volcano.inbox import local_items
+from inference_pipelines.volcano.models import best_model
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -52,7 +53,7 @@ def score(
     tell = progress or (lambda fraction, message: None)
     tell(0.0, "loading the model")
     items = local_items(folder)
-    registered = best_model(project) if model is None else named_model(project, model)
+    registered = best_model(project) if model is None else newest_model(project, model)
     scores: list[dict[str, Any]] = []
     refused: list[dict[str, str]] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -19,8 +19,9 @@ from deepcube.explain import grouped
 from deepcube.oblivious import upload_files
 from features import wildfire
 from features.wildfire.usual import OUTPUT
+from inference_pipelines import deployments
+from inference_pipelines.deployments import NoModelError, newest_model
 from inference_pipelines.wildfire.batch import danger_group, danger_rows, map_days, read_inputs, risk_group, to_grid
-from inference_pipelines.wildfire.deploying import NoModelError, deploy, newest_model
 from inference_pipelines.wildfire.forecaster import PROBABILITY, Forecaster
 from inference_pipelines.wildfire.products import draw_danger, draw_days, draw_reasons, write_netcdf, write_places
 
@@ -61,9 +62,10 @@ def run(project: Project, cube: str, *, progress: Progress | None = None) -> dic
     tell(0.6, "deploying the model")
     deployment = deploy(project, cube)
     tell(0.9, f"asking {deployment['name']} for an explained forecast")
-    example = ask(project, deployment["name"], batch.pop("example"))
+    request = batch.pop("example")
+    answer = deployments.ask(project, deployment["name"], request)
     tell(1.0, f"{deployment['name']} is {deployment['state'].lower()}")
-    return {**batch, "deployment": deployment, "example": example}
+    return {**batch, "deployment": deployment, "example": {"request": request, **answer}}
 
 
 def run_batch(project: Project, cube: str, *, progress: Progress | None = None) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         If no model of the cube is registered.
     """
     tell = progress or (lambda fraction, message: None)
-    model = newest_model(project, cube)
+    model = newest_model(project, f"wildfire_{cube}")
     tell(0.0, f"loading {model.name} version {model.version}")
     fs = project.get_feature_store()
     with tempfile.TemporaryDirectory() as scratch:
@@ -135,27 +137,36 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
     }
 
 
-def ask(project: Project, deployment: str, instance: dict[str, Any]) -> dict[str, Any]:
-    """Ask a deployment for one explained forecast.
+def deploy(project: Project, cube: str) -> dict[str, Any]:
+    """Deploy the newest model of a cube, or bring its deployment up to date, and start it.
 
     Parameters
     ----------
     project : hopsworks.project.Project
         A logged-in project.
-    deployment : str
-        Name of a running deployment.
-    instance : dict
-        What to forecast; see :mod:`inference_pipelines.wildfire.predictor`.
+    cube : str
+        Name of a cube that a model has been trained on.
 
     Returns
     -------
     dict
-        ``request`` (the instance), ``inputs``, ``prediction`` and ``explanation``.
+        As of :func:`inference_pipelines.deployments.deploy`.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the cube is registered.
     """
-    served = project.get_model_serving().get_deployment(deployment)
-    # Inside the instance, not beside it: there every KServe hands it to the script.
-    (answer,) = served.predict(data={"instances": [{**instance, "explain": True}]})["predictions"]
-    return {"request": instance, **answer}
+    view = project.get_feature_store().get_feature_view(f"wildfire_{cube}", wildfire.VERSION)
+    label = f"{wildfire.SIMULATED_LABEL}: " if view is not None and wildfire.is_simulated(view) else ""
+    return deployments.deploy(
+        project,
+        newest_model(project, f"wildfire_{cube}"),
+        use_case="wildfire",
+        cube=cube,
+        description=f"{label}danger of fire in cells of {cube}, with explanations",
+        script=Path(__file__).with_name("predictor.py"),
+    )
 
 
 def _map(

@@ -20,20 +20,17 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from deepcube.explain import ExplainOptions
 from deepcube.oblivious import InstanceError, Signature
 from features.wildfire import Layout, group_of, quantity_of
 from features.wildfire.usual import OUTPUT
+from inference_pipelines.endpoint import OnlineFeatures, split_options
 from inference_pipelines.wildfire.forecaster import Forecaster
-
-_KEYS = {"cube", "cell_id"}
 
 
 class Predict:
@@ -42,7 +39,7 @@ class Predict:
     def __init__(self) -> None:
         self._forecaster = Forecaster.load(Path(os.environ["MODEL_FILES_PATH"]))
         self._forecaster.warm_up()
-        self._online = OnlineFeatures(self._forecaster)
+        self._online = CellFeatures(self._forecaster.signature, self._forecaster.cube)
 
     def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:
         """Answer the instances of one request.
@@ -65,8 +62,7 @@ class Predict:
         deepcube.oblivious.InstanceError, deepcube.explain.ExplainError
             If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
         """
-        explain_all = self._forecaster.explainer.options(options.get("explain", False))
-        instances, explain = self._split_options(inputs, explain_all)
+        instances, explain = split_options(self._forecaster.explainer, inputs, options.get("explain", False))
         table = read_instances(self._forecaster.signature, self._online.resolve(instances))
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
         for wanted in dict.fromkeys(one for one in explain if one is not None):
@@ -81,22 +77,6 @@ class Predict:
                     **({"simulated": True} if self._forecaster.simulated else {}),
                 }
         return forecasts
-
-    def _split_options(
-        self, inputs: Any, explain_all: ExplainOptions | None
-    ) -> tuple[list[Any], list[ExplainOptions | None]]:
-        """Return the instances without their own ``explain``, and for each how it is to be explained, if at all."""
-        if not isinstance(inputs, list) or not inputs:
-            raise InstanceError(f"Found instances {str(inputs)[:50]!r}; expected a list of at least one instance.")
-        instances, explain = [], []
-        for position, instance in enumerate(inputs):
-            own = None
-            if isinstance(instance, Mapping) and "explain" in instance:
-                own = self._forecaster.explainer.options(instance["explain"], where=f"instance {position}")
-                instance = {name: value for name, value in instance.items() if name != "explain"}
-            instances.append(instance)
-            explain.append(own or explain_all)
-        return instances, explain
 
 
 def read_instances(signature: Signature, instances: list[Any]) -> pd.DataFrame:
@@ -170,56 +150,33 @@ def _summed(explanation: dict[str, Any]) -> dict[str, Any]:
     return explanation | by
 
 
-class OnlineFeatures:
-    """Reads the newest features of cells from the online store, connecting when first asked.
+class CellFeatures(OnlineFeatures):
+    """Reads the newest features of cells; the coarser cell of a cell's weather is looked up once for all.
 
     Parameters
     ----------
-    forecaster : Forecaster
-        The model that the features are for.
+    signature : deepcube.oblivious.Signature
+        What the model expects, and of which feature view.
+    cube : str
+        Name of the model's cube.
     """
 
-    def __init__(self, forecaster: Forecaster) -> None:
-        self._signature = forecaster.signature
-        self._cube = forecaster.cube
-        self._cells: dict[int, int] = {}
-        self._view: Any = None
-        self._connecting = threading.Lock()
+    def __init__(self, signature: Signature, cube: str) -> None:
+        super().__init__(signature, cube)
+        self._weather: dict[int, int] = {}
 
-    def resolve(self, instances: list[Any]) -> list[Any]:
-        """Replace instances that name a cell by the features of that cell, leaving the others as they are."""
-        return [
-            self._vector(instance, position) if isinstance(instance, Mapping) and _KEYS & set(instance) else instance
-            for position, instance in enumerate(instances)
-        ]
+    def connected(self, store: Any) -> None:
+        """Look up the weather's cell of every cell."""
+        group = store.get_feature_group("wildfire_targets", 1)
+        cells = group.select(["cell_id", "weather_cell"]).filter(group.get_feature("cube") == self.cube).read()
+        self._weather = dict(zip(cells["cell_id"].tolist(), cells["weather_cell"].tolist(), strict=True))
 
-    def _vector(self, instance: Mapping[str, Any], position: int) -> dict[str, float | None]:
-        where = f"instance {position}"
-        if set(instance) != _KEYS or isinstance(instance["cell_id"], bool) or not isinstance(instance["cell_id"], int):
-            raise InstanceError(f'{where}: found {dict(instance)}; expected {{"cube": "...", "cell_id": 123}}.')
-        if instance["cube"] != self._cube:
-            raise InstanceError(f"{where}: found cube {instance['cube']!r}; this model is for {self._cube!r}.")
-        view, cell = self._connected(), instance["cell_id"]
-        if cell not in self._cells:
-            raise InstanceError(f"{where}: found no features of cell {cell} in the online store.")
-        key = {"cube": self._cube, "cell_id": cell, "weather_cell": self._cells[cell]}
-        row = view.get_feature_vector(key, return_type="pandas", allow_missing=True)
-        values = row.iloc[0].reindex(self._signature.inputs) if len(row) else pd.Series(dtype=float)
-        if values.empty or values.isna().all():
-            raise InstanceError(f"{where}: found no features of cell {cell} in the online store.")
-        return {str(name): None if pd.isna(value) else float(value) for name, value in values.items()}
+    def key(self, cell: int) -> dict[str, Any] | None:
+        """Return the serving key of a cell; None if there is no such cell."""
+        if cell not in self._weather:
+            return None
+        return {"cube": self.cube, "cell_id": cell, "weather_cell": self._weather[cell]}
 
-    def _connected(self) -> Any:
-        """Return the view, ready to serve; the cell of the weather of every cell is looked up once, with it."""
-        with self._connecting:
-            if self._view is None:
-                import hopsworks
-
-                store = hopsworks.login().get_feature_store()
-                view = store.get_feature_view(self._signature.feature_view, self._signature.feature_view_version)
-                view.init_serving(self._signature.training_dataset_version)
-                group = store.get_feature_group("wildfire_targets", 1)
-                cells = group.select(["cell_id", "weather_cell"]).filter(group.get_feature("cube") == self._cube).read()
-                self._cells = dict(zip(cells["cell_id"].tolist(), cells["weather_cell"].tolist(), strict=True))
-                self._view = view
-            return self._view
+    def usable(self, values: pd.Series) -> bool:
+        """Tell whether anything was observed: the model fills gaps."""
+        return not values.isna().all()

@@ -8,8 +8,9 @@ from deepcube.cubes import TimeSplit
 from deepcube.oblivious import MlflowTracker
 from features import drought
 from training_pipelines.drought import HPARAMS, modes
-from training_pipelines.drought.data import Samples, TrainingData, TrainingDataError
+from training_pipelines.drought.data import Samples, TrainingData
 from training_pipelines.drought.model import train_fn
+from training_pipelines.studies import TrainingDataError, check_mode
 
 QUICK = {**HPARAMS, "epochs": 2, "batch_size": 64}
 
@@ -76,4 +77,4 @@ def test_an_input_that_is_left_out_is_its_training_mean_in_both_periods(data):
 
 def test_an_unknown_mode_is_named():
     with pytest.raises(TrainingDataError, match=r"'horovod'.*single, hpo, ablation, data-parallel"):
-        modes.check_mode("horovod")
+        check_mode("horovod", modes.MODES)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from features import drought
-from inference_pipelines.drought.deploying import deployment_name
+from inference_pipelines.deployments import deployment_name
 from inference_pipelines.drought.figures import draw_maps, most_telling_origin, to_grid
 
 DAYS = pd.date_range("2010-01-01", periods=4)
@@ -43,5 +43,5 @@ def test_a_map_is_drawn(tmp_path, truth):
 
 
 def test_deployment_names_are_letters_and_digits():
-    assert deployment_name("romania_s2") == "droughtromanias2"
-    assert deployment_name("Jubba-2010") == "droughtjubba2010"
+    assert deployment_name("drought", "romania_s2") == "droughtromanias2"
+    assert deployment_name("drought", "Jubba-2010") == "droughtjubba2010"

@@ -10,7 +10,8 @@ import pytest
 from deepcube.explain import SCORES
 from features import drought
 from inference_pipelines.drought.forecaster import METHODS, Forecaster
-from inference_pipelines.drought.predictor import OnlineFeatures, Predict
+from inference_pipelines.drought.predictor import Predict
+from inference_pipelines.endpoint import OnlineFeatures
 
 VALUES = [round(0.02 * position, 2) for position in range(len(drought.FEATURE_NAMES))]
 BY_NAME = dict(zip(drought.FEATURE_NAMES, VALUES, strict=True))
@@ -109,7 +110,7 @@ class View:
 
 
 def test_a_cell_is_looked_up_in_the_online_store(predict, monkeypatch):
-    monkeypatch.setattr(OnlineFeatures, "_connected", lambda self: View())
+    monkeypatch.setattr(OnlineFeatures, "_ready", lambda self: View())
     keyed, given = predict.predict([{"cube": "sample", "cell_id": 7}, BY_NAME])
     assert keyed == given
     with pytest.raises(ValueError, match="no features of cell 8"):

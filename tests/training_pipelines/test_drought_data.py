@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from features import drought
-from training_pipelines.drought.data import TrainingDataError, read_training_data
+from training_pipelines.drought.data import read_training_data
 from training_pipelines.drought.model import build_model
+from training_pipelines.studies import TrainingDataError
 
 TIMES = pd.date_range("2000-01-01", "2011-12-31", freq="16D")
 SPLIT = drought.time_split(TIMES)

@@ -14,11 +14,11 @@ from deepcube.oblivious import MODEL_FILE, SingleRunConfig
 from features.drought import time_split
 from features.drought.quantiles import LEVELS, crps
 from training_pipelines.drought import outlook_card
-from training_pipelines.drought.data import TrainingDataError
 from training_pipelines.drought.outlook import Trained, baselines, score_outlook
 from training_pipelines.drought.outlook_card import explain_outlook, truth_of, write_card
 from training_pipelines.drought.space_time import KERNELS, MIDDLE, build_network, forecast, pinball, train_fn
 from training_pipelines.drought.windows import PATCH, Planes, Reach, climatology
+from training_pipelines.studies import TrainingDataError
 
 
 def minicube(seed: int = 0, columns: int = 26, years: int = 6, step: str = "10D") -> xr.Dataset:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import volcano
+from training_pipelines.studies import TrainingDataError
 from training_pipelines.volcano import scenes
-from training_pipelines.volcano.data import Patches, TrainingDataError, split
+from training_pipelines.volcano.data import Patches, split
 from training_pipelines.volcano.evaluation import score_of, statistics_baseline
 from training_pipelines.volcano.model import contrastive_loss
 

@@ -12,8 +12,9 @@ import pytest
 from features import wildfire
 from features.wildfire.trees import BoostedTrees, trees_model
 from features.wildfire.usual import explaining_methods, labelled, usual_conditions
+from training_pipelines.studies import TrainingDataError, check_mode
 from training_pipelines.wildfire import evaluation, model, modes
-from training_pipelines.wildfire.data import Samples, TrainingData, TrainingDataError, training_means
+from training_pipelines.wildfire.data import Samples, TrainingData, training_means
 from training_pipelines.wildfire.networks import build_model, families
 
 NAMES = tuple(wildfire.INPUTS)
@@ -177,4 +178,4 @@ def test_a_group_of_variables_is_held_at_its_means(data: TrainingData) -> None:
 
 def test_unknown_modes_are_refused() -> None:
     with pytest.raises(TrainingDataError, match="'magic'; expected one of single, hpo, ablation"):
-        modes.check_mode("magic")
+        check_mode("magic", modes.MODES)

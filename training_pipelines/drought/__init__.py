@@ -25,11 +25,12 @@ from deepcube.oblivious import (
 from features import drought
 from features.drought.quantiles import LEVELS
 from training_pipelines.drought.card import add_card
-from training_pipelines.drought.data import TrainingData, TrainingDataError, read_training_data, require_cube
+from training_pipelines.drought.data import TrainingData, read_training_data, require_cube
 from training_pipelines.drought.evaluation import Evaluation, draw, evaluate
 from training_pipelines.drought.model import ensemble, load_network, predict, train_fn
-from training_pipelines.drought.modes import MODES, Study, check_mode, config, study
+from training_pipelines.drought.modes import MODES, config, study
 from training_pipelines.drought.outlook import train_outlook
+from training_pipelines.studies import Study, TrainingDataError, check_mode
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -81,7 +82,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
     TrainingDataError
         If the feature store holds nothing, or too little, of that cube, or there is no such mode.
     """
-    check_mode(mode)
+    check_mode(mode, MODES)
     report = progress or (lambda fraction, message: None)
     share = 0.3 if mode == "minicube" else 1.0  # the outlook takes the rest
 

@@ -8,15 +8,12 @@ import numpy.typing as npt
 
 from deepcube.cubes import TimeSplit
 from features import drought
+from training_pipelines.studies import TrainingDataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Floats = npt.NDArray[np.float32]
-
-
-class TrainingDataError(ValueError):
-    """The feature store holds nothing, or too little, to train on."""
 
 
 @dataclass(frozen=True)

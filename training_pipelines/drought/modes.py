@@ -6,31 +6,20 @@
 :mod:`training_pipelines.drought.outlook`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from maggy import Searchspace
-from maggy.experiment import experiment
 
-from deepcube.oblivious import (
-    AblationConfig,
-    DistributedConfig,
-    MlflowTracker,
-    ObliviousConfig,
-    SearchConfig,
-    SingleRunConfig,
-    Step,
-)
-from training_pipelines.drought.data import Samples, TrainingData, TrainingDataError
+from deepcube.oblivious import DistributedConfig, MlflowTracker, ObliviousConfig, SingleRunConfig
+from training_pipelines.drought.data import Samples, TrainingData
 from training_pipelines.drought.model import build_model, train_fn
+from training_pipelines.studies import Bench, Space, Study, Tell
 
 MODES = ("single", "hpo", "ablation", "data-parallel", "minicube")
 """Names of the modes."""
 
-SEARCH_SPACE: dict[str, tuple[str, list[Any]]] = {
+SEARCH_SPACE: Space = {
     "units": ("DISCRETE", [8, 16, 32]),
     "l2": ("DOUBLE", [0.01, 0.3]),
     "learning_rate": ("DOUBLE", [3e-4, 3e-3]),
@@ -40,39 +29,6 @@ SEARCH_SPACE: dict[str, tuple[str, list[Any]]] = {
 _TRIALS = 12
 _ABLATION_SEEDS = (0, 1, 2)
 _METRIC = "validation_rmse"
-
-Tell = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Study:
-    """What a mode found before the networks to register were trained.
-
-    Attributes
-    ----------
-    hparams : dict
-        Hyperparameters to train with.
-    summary : dict
-        JSON-able; empty for modes that study nothing.
-    figures : list of pathlib.Path
-        Pictures of the study.
-    """
-
-    hparams: dict[str, Any]
-    summary: dict[str, Any] = field(default_factory=dict)
-    figures: list[Path] = field(default_factory=list)
-
-
-def check_mode(mode: str) -> None:
-    """Check that there is a mode of that name.
-
-    Raises
-    ------
-    TrainingDataError
-        If there is none.
-    """
-    if mode not in MODES:
-        raise TrainingDataError(f"Found mode {mode!r}; expected one of {', '.join(MODES)}.")
 
 
 def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
@@ -96,10 +52,11 @@ def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: Mlflo
     Study
         What was found.
     """
+    bench = Bench("drought", train_fn, build_model, (data.train, data.validation), _METRIC, tracker, tell)
     if mode == "hpo":
-        return _search(data, hparams, tracker, tell)
+        return bench.search(hparams, SEARCH_SPACE, _TRIALS, es_min=4)
     if mode == "ablation":
-        return _ablate(data, hparams, tracker, tell)
+        return bench.ablate(hparams, data.train.names, without_feature, _ABLATION_SEEDS)
     return Study(hparams)
 
 
@@ -137,62 +94,3 @@ def without_feature(dataset: tuple[Samples, Samples], feature: str) -> tuple[Sam
 
     train, validation = dataset
     return hold(train), hold(validation)
-
-
-def _options(
-    data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell, total: int
-) -> dict[str, Any]:
-    def show(step: Step) -> bool:
-        tell(0.1 + 0.3 * (step.step + 1) / total, f"{step.step + 1} of {total} trials: RMSE {step.metric:.4f} at best")
-        return False
-
-    return {
-        "model": build_model,
-        "dataset": (data.train, data.validation),
-        "hparams": hparams,
-        "optimization_key": _METRIC,
-        "direction": "min",
-        "tracker": tracker,
-        "observers": [show],
-        "show_progress": False,
-    }
-
-
-def _search(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
-    options = _options(data, hparams, tracker, tell, _TRIALS)
-    result = experiment.lagom(
-        train_fn,
-        SearchConfig(Searchspace(**SEARCH_SPACE), _TRIALS, "tpe", name="drought search", es_min=4, **options),
-    )
-    found = result["result"]
-    chosen = {name: found["best_config"][name] for name in SEARCH_SPACE}
-    summary = {
-        "search_space": {name: list(values) for name, values in SEARCH_SPACE.items()},
-        "optimizer": found["optimizer"],
-        "trials": found["num_trials"],
-        "early_stopped": found["early_stopped"],
-        "failed": len(found["failed"]),
-        "best": chosen,
-        "best_validation_rmse": found["best_val"],
-        "seed": result["seed"],
-    }
-    folder = Path(result["directory"])
-    return Study({**hparams, **chosen}, summary, sorted(folder.glob("*.png")))
-
-
-def _ablate(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
-    total = (len(data.train.names) + 1) * len(_ABLATION_SEEDS)
-    options = _options(data, hparams, tracker, tell, total)
-    result = experiment.lagom(
-        train_fn,
-        AblationConfig(
-            data.train.names,
-            leave_out_feature=without_feature,
-            seeds=_ABLATION_SEEDS,
-            name="drought ablation",
-            **options,
-        ),
-    )
-    found = result["result"]
-    summary = {"ranking": found["ranking"], "components": found["components"], "seeds": list(_ABLATION_SEEDS)}
-    return Study(hparams, summary, sorted(Path(result["directory"]).glob("*.png")))

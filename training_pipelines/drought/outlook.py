@@ -27,12 +27,13 @@ from deepcube.oblivious import (
 )
 from features.drought.minicube import MINICUBE_FILE
 from features.drought.quantiles import LEVELS, error_quantiles, quantile_scores
-from training_pipelines.drought.data import Floats, TrainingDataError
+from training_pipelines.drought.data import Floats
 from training_pipelines.drought.model import load_network
 from training_pipelines.drought.outlook_card import write_card
 from training_pipelines.drought.space_time import KERNELS, MIDDLE, build_network, forecast, train_fn
 from training_pipelines.drought.vegetation import vegetation_scores
 from training_pipelines.drought.windows import Blocks, Planes, climatology
+from training_pipelines.studies import TrainingDataError
 
 HPARAMS: dict[str, Any] = {"hidden": 12, "learning_rate": 1e-3, "batch_size": 16, "epochs": 12, "patience": 3}
 """Small enough for a laptop's processor; published networks have 64 hidden channels."""

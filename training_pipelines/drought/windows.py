@@ -11,7 +11,8 @@ import xarray as xr
 
 from deepcube.cubes import TimeSplit, last_observed, year_fraction
 from features.drought.minicube import NO_VEGETATION, WEATHER, split_of
-from training_pipelines.drought.data import Floats, TrainingDataError
+from training_pipelines.drought.data import Floats
+from training_pipelines.studies import TrainingDataError
 
 PATCH = 6
 """Pixels along a side of a patch."""

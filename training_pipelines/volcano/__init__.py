@@ -27,8 +27,9 @@ from deepcube.oblivious import (
 )
 from features import volcano
 from training_pipelines.binary_scores import operating_point
+from training_pipelines.studies import TrainingDataError, check_mode
 from training_pipelines.volcano.card import add_card, draw_examples, localisation
-from training_pipelines.volcano.data import TrainingData, TrainingDataError, read_training_data
+from training_pipelines.volcano.data import TrainingData, read_training_data
 from training_pipelines.volcano.evaluation import (
     RECALL,
     draw,
@@ -108,8 +109,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
     TrainingDataError
         If the feature store holds nothing, or too little, of that set, or there is no such mode.
     """
-    if mode not in MODES:
-        raise TrainingDataError(f"Found mode {mode!r}; expected one of {', '.join(MODES)}.")
+    check_mode(mode, MODES)
     tell = progress or (lambda fraction, message: None)
     tell(0.0, f"reading the training data of {cube}")
     fs = project.get_feature_store()

@@ -10,16 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import volcano
+from training_pipelines.studies import TrainingDataError
 from training_pipelines.volcano.scenes import Batch, Floats, labelled_batch
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _VALIDATION_SHARE = 5  # one region of so many is for validation
-
-
-class TrainingDataError(ValueError):
-    """The feature store holds nothing, or too little, to train on."""
 
 
 @dataclass(frozen=True, eq=False)

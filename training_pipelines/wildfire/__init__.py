@@ -25,11 +25,12 @@ from deepcube.oblivious import (
     working_folder,
 )
 from features import wildfire
+from training_pipelines.studies import Study, TrainingDataError, check_mode
 from training_pipelines.wildfire.card import add_card
-from training_pipelines.wildfire.data import Samples, TrainingData, TrainingDataError, read_training_data, require_cube
+from training_pipelines.wildfire.data import Samples, TrainingData, read_training_data, require_cube
 from training_pipelines.wildfire.evaluation import RECALL, Evaluation, draw, evaluate
 from training_pipelines.wildfire.model import calibrate, ensemble, load_network, log_odds, probability, thinning
-from training_pipelines.wildfire.modes import HPARAMS, MODES, Study, check_mode, study, train
+from training_pipelines.wildfire.modes import HPARAMS, MODES, study, train
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -71,7 +72,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
     TrainingDataError
         If the feature store holds nothing, or too little, of that source, or there is no such mode.
     """
-    check_mode(mode)
+    check_mode(mode, MODES)
     tell = progress or (lambda fraction, message: None)
     tell(0.0, f"reading the training data of {cube}")
     view = require_cube(project.get_feature_store(), cube)

@@ -10,13 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from features import wildfire
+from training_pipelines.studies import TrainingDataError
 
 Floats = npt.NDArray[np.float32]
 Weights = npt.NDArray[np.float64]
-
-
-class TrainingDataError(ValueError):
-    """The feature store holds nothing, or too little, to train on."""
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,17 @@ variables is worth to the chosen family.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from maggy import Searchspace
 from maggy.experiment import experiment
 
-from deepcube.oblivious import AblationConfig, MlflowTracker, SearchConfig, SingleRunConfig, Step
+from deepcube.oblivious import MlflowTracker, SingleRunConfig
 from features.wildfire import Layout, group_of
 from features.wildfire.layout import GROUPS
-from training_pipelines.wildfire.data import Floats, Samples, TrainingData, TrainingDataError
+from training_pipelines.studies import Bench, Space, Study, Tell
+from training_pipelines.wildfire.data import Floats, Samples, TrainingData
 from training_pipelines.wildfire.model import train_fn
 from training_pipelines.wildfire.networks import build_model, families
 
@@ -40,7 +38,7 @@ HPARAMS: dict[str, Any] = {
 }
 """Hyperparameters of all families, where ``hpo`` has not searched them."""
 
-SEARCH_SPACE: dict[str, tuple[str, list[Any]]] = {
+SEARCH_SPACE: Space = {
     "units": ("DISCRETE", [16, 32, 64]),
     "dropout": ("DOUBLE", [0.0, 0.4]),
     "learning_rate": ("DOUBLE", [5e-4, 5e-3]),
@@ -52,39 +50,7 @@ SEARCH_SPACE: dict[str, tuple[str, list[Any]]] = {
 _TRIALS = 12
 _ABLATION_SEEDS = (0, 1, 2)
 _METRIC = "validation_loss"
-
-Tell = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Study:
-    """What was chosen before the models to register were trained.
-
-    Attributes
-    ----------
-    hparams : dict
-        Hyperparameters to train with, the family among them.
-    summary : dict
-        JSON-able: how it was chosen, and what else the mode found.
-    figures : list of pathlib.Path
-        Pictures of the study.
-    """
-
-    hparams: dict[str, Any]
-    summary: dict[str, Any]
-    figures: list[Path] = field(default_factory=list)
-
-
-def check_mode(mode: str) -> None:
-    """Check that there is a mode of that name.
-
-    Raises
-    ------
-    TrainingDataError
-        If there is none.
-    """
-    if mode not in MODES:
-        raise TrainingDataError(f"Found mode {mode!r}; expected one of {', '.join(MODES)}.")
+_CHOSEN_BY = {"chosen_by": "validation loss"}
 
 
 def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
@@ -108,10 +74,20 @@ def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: Mlflo
     Study
         What was found.
     """
+    bench = Bench("wildfire", train_fn, build_model, (data.train, data.validation), _METRIC, tracker, tell)
     if mode == "hpo":
-        return _search(data, hparams, tracker, tell)
+        space = {"family": ("CATEGORICAL", families(Layout(data.names))), **SEARCH_SPACE}
+        # Families report at different paces, so none is stopped for being slower.
+        found = bench.search(hparams, space, _TRIALS, es_min=_TRIALS)
+        return replace(found, summary={**_CHOSEN_BY, **found.summary})
     chosen = _compare(data, hparams, tracker, tell)
-    return _ablate(data, chosen, tracker, tell) if mode == "ablation" else chosen
+    if mode != "ablation":
+        return chosen
+    groups = [group for group in GROUPS if any(group_of(name) == group for name in data.names)]
+    missed = replace(bench, share=(0.4, 0.6)).ablate(
+        chosen.hparams, groups, partial(without_group, data.means), _ABLATION_SEEDS
+    )
+    return replace(missed, summary={**chosen.summary, "ablation": missed.summary})
 
 
 def train(data: TrainingData, hparams: dict[str, Any], seed: int, **options: Any) -> dict[str, Any]:
@@ -154,73 +130,4 @@ def _compare(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker
         losses[family] = float(train(data, {**hparams, "family": family}, 0, tracker=tracker)["metric"])
     best = min(losses, key=lambda family: losses[family])
     tell(0.4, f"{best} is best on validation")
-    return Study({**hparams, "family": best}, {"chosen_by": "validation loss", "validation_loss": losses, "best": best})
-
-
-def _options(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, show: Any) -> dict[str, Any]:
-    return {
-        "model": build_model,
-        "dataset": (data.train, data.validation),
-        "hparams": hparams,
-        "optimization_key": _METRIC,
-        "direction": "min",
-        "tracker": tracker,
-        "observers": [show],
-        "show_progress": False,
-    }
-
-
-def _search(data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
-    def show(step: Step) -> bool:
-        tell(0.1 + 0.3 * min(1, (step.step + 1) / _TRIALS), f"{step.step + 1} of {_TRIALS} trials: {step.metric:.4f}")
-        return False
-
-    space = {"family": ("CATEGORICAL", families(Layout(data.names))), **SEARCH_SPACE}
-    result = experiment.lagom(
-        train_fn,
-        SearchConfig(
-            Searchspace(**space),
-            _TRIALS,
-            "tpe",
-            name="wildfire search",
-            es_min=_TRIALS,  # families report at different paces, so none is stopped for being slower
-            **_options(data, hparams, tracker, show),
-        ),
-    )
-    found = result["result"]
-    chosen = {name: found["best_config"][name] for name in space}
-    summary = {
-        "chosen_by": "validation loss",
-        "search_space": {name: list(values) for name, values in space.items()},
-        "optimizer": found["optimizer"],
-        "trials": found["num_trials"],
-        "failed": len(found["failed"]),
-        "best": chosen,
-        "best_validation_loss": found["best_val"],
-        "seed": result["seed"],
-    }
-    return Study({**hparams, **chosen}, summary, sorted(Path(result["directory"]).glob("*.png")))
-
-
-def _ablate(data: TrainingData, chosen: Study, tracker: MlflowTracker, tell: Tell) -> Study:
-    groups = [group for group in GROUPS if any(group_of(name) == group for name in data.names)]
-    total = (len(groups) + 1) * len(_ABLATION_SEEDS)
-
-    def show(step: Step) -> bool:
-        tell(0.4 + 0.2 * min(1, (step.step + 1) / total), f"{step.step + 1} of {total} runs")
-        return False
-
-    result = experiment.lagom(
-        train_fn,
-        AblationConfig(
-            groups,
-            leave_out_feature=partial(without_group, data.means),
-            seeds=_ABLATION_SEEDS,
-            name="wildfire ablation",
-            **_options(data, chosen.hparams, tracker, show),
-        ),
-    )
-    found = result["result"]
-    ablation = {"ranking": found["ranking"], "components": found["components"], "seeds": list(_ABLATION_SEEDS)}
-    figures = sorted(Path(result["directory"]).glob("*.png"))
-    return Study(chosen.hparams, {**chosen.summary, "ablation": ablation}, figures)
+    return Study({**hparams, "family": best}, {**_CHOSEN_BY, "validation_loss": losses, "best": best})
