@@ -38,8 +38,10 @@ def split_options(
     InstanceError, deepcube.explain.ExplainError
         If there are no instances, or a wish is not understood.
     """
-    if not isinstance(inputs, list) or not inputs:
-        raise InstanceError(f"Found instances {str(inputs)[:50]!r}; expected a list of at least one instance.")
+    if not isinstance(inputs, list):
+        raise InstanceError(f"Found instances of type {type(inputs).__name__}; expected a list of instances.")
+    if not inputs:
+        raise InstanceError("Found no instance; expected at least one.")
     for_all = explainer.options(explain)
     instances, wishes = [], []
     for position, instance in enumerate(inputs):
