@@ -1,6 +1,7 @@
 """Explanations of a model as a whole: which features it needs, and how its output depends on each."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -161,17 +162,14 @@ def ale(
     InputError
         If the inputs are not a table, or lack a feature.
     """
-    adapter, array, chosen = *_table(model, inputs), features
-    names, columns = _columns(array, chosen)
     load_alibi()
     from alibi.explainers import ALE
 
-    x = array.values.astype(np.float64)
-    found = ALE(adapter.predict, feature_names=[str(n) for n in array.indexes[array.dims[1]]]).explain(
-        x, features=columns, min_bin_points=max(4, len(x) // POINTS)
-    )
+    table = _table(model, inputs, features)
+    explainer = ALE(table.adapter.predict, feature_names=table.known)
+    found = explainer.explain(table.x, features=table.columns, min_bin_points=max(4, len(table.x) // POINTS))
     curves = [np.asarray(curve).T for curve in found.ale_values]
-    return _effects("ale", adapter, x, names, array, found.feature_values, curves, outputs, output_units)
+    return _effects("ale", table, found.feature_values, curves, outputs, output_units)
 
 
 def partial_dependence(
@@ -202,34 +200,45 @@ def partial_dependence(
     InputError
         If the inputs are not a table, or lack a feature.
     """
-    adapter, array, chosen = *_table(model, inputs), features
-    names, columns = _columns(array, chosen)
     load_alibi()
     from alibi.explainers import PartialDependence
 
-    x = array.values.astype(np.float64)
-    explainer = PartialDependence(adapter.predict, feature_names=[str(n) for n in array.indexes[array.dims[1]]])
-    found = explainer.explain(x, features=columns, kind="average", grid_resolution=POINTS)
+    table = _table(model, inputs, features)
+    explainer = PartialDependence(table.adapter.predict, feature_names=table.known)
+    found = explainer.explain(table.x, features=table.columns, kind="average", grid_resolution=POINTS)
     curves = [
         np.asarray(curve).reshape(-1, len(grid))
         for curve, grid in zip(found.pd_values, found.feature_values, strict=True)
     ]
-    return _effects("partial_dependence", adapter, x, names, array, found.feature_values, curves, outputs, output_units)
+    return _effects("partial_dependence", table, found.feature_values, curves, outputs, output_units)
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A model and a sample of a table, with the features whose effects are wanted.
+
+    ``known`` are the names of all features, ``names`` and ``columns`` those and the positions of the wanted ones,
+    ``x`` (instance, feature) the sample, and ``units`` by name, if they are known.
+    """
+
+    adapter: ModelAdapter
+    x: Array
+    known: list[str]
+    names: list[str]
+    columns: list[int]
+    units: dict[str, str]
 
 
 def _effects(
     method: str,
-    adapter: ModelAdapter,
-    x: Array,
-    names: list[str],
-    array: xr.DataArray,
+    table: _Table,
     grids: Sequence[Any],
     curves: Sequence[Array],
     outputs: Sequence[str] | None,
     output_units: str,
 ) -> xr.Dataset:
-    base = adapter.predict(x).mean(axis=0)
-    labels = output_names(adapter.original, len(base), outputs)
+    base, names = table.adapter.predict(table.x).mean(axis=0), table.names
+    labels = output_names(table.adapter.original, len(base), outputs)
     longest = max(len(grid) for grid in grids)
     value = np.full((len(names), longest), np.nan)
     effect = np.full((len(names), len(labels), longest), np.nan)
@@ -243,30 +252,27 @@ def _effects(
             "base_value": ("output", base, {"units": output_units, "long_name": "mean prediction"}),
         },
         coords={"feature": names, "output": labels},
-        attrs={"method": method, "instances": len(x)},
+        attrs={"method": method, "instances": len(table.x)},
     )
-    if "units" in array.coords and array["units"].dims == array.dims[1:]:
-        units = dict(zip([str(n) for n in array.indexes[array.dims[1]]], array["units"].values.tolist(), strict=True))
-        data = data.assign_coords(units=("feature", [units[name] for name in names]))
+    if table.units:
+        data = data.assign_coords(units=("feature", [table.units[name] for name in names]))
     return data
 
 
-def _table(model: Any, inputs: Any) -> tuple[ModelAdapter, xr.DataArray]:
+def _table(model: Any, inputs: Any, features: Sequence[str] | None) -> _Table:
     array = as_inputs(inputs)
     if array.ndim != 2:
         raise InputError(f"Found inputs of dims {array.dims}; effects are of a table (instance, feature).")
-    if array.dims[1] not in array.indexes:
-        array = array.assign_coords({array.dims[1]: [f"feature_{i}" for i in range(array.shape[1])]})
-    return adapt(model), array
-
-
-def _columns(array: xr.DataArray, features: Sequence[str] | None) -> tuple[list[str], list[int]]:
-    known = [str(name) for name in array.indexes[array.dims[1]]]
+    dim, values = array.dims[1], array.values.astype(np.float64)
+    labels = array.indexes[dim] if dim in array.indexes else [f"feature_{i}" for i in range(array.shape[1])]
+    known = [str(name) for name in labels]
     missing = [name for name in features or () if name not in known]
     if missing:
         raise InputError(f"Found no feature {', '.join(missing)}; expected some of {', '.join(known)}.")
     names = known if features is None else list(features)
-    return names, [known.index(name) for name in names]
+    labelled = "units" in array.coords and array["units"].dims == (dim,)
+    units = dict(zip(known, array["units"].values.tolist(), strict=True)) if labelled else {}
+    return _Table(adapt(model), values, known, names, [known.index(name) for name in names], units)
 
 
 def _groups(array: xr.DataArray, groups: xr.DataArray | None) -> tuple[list[str], Array]:
