@@ -27,6 +27,7 @@ from deepcube.explain.rules import anchors
 from deepcube.explain.served import ExplainOptions, ServedExplainer
 from deepcube.explain.summaries import draw_effects, draw_importance, importance_table, mean_attributions, quality_table
 from deepcube.explain.traced import TracedModel
+from deepcube.explain.trees import TreeSum
 
 __all__ = [
     "CARD_HTML",
@@ -48,6 +49,7 @@ __all__ = [
     "Recipe",
     "ServedExplainer",
     "TracedModel",
+    "TreeSum",
     "activation_clusters",
     "activation_map",
     "adapt",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from deepcube.explain.errors import InputError, MethodError, OutputError
 from deepcube.explain.traced import TracedModel
+from deepcube.explain.trees import TreeSum
 
 Array = npt.NDArray[Any]
 
@@ -25,7 +26,7 @@ class ModelAdapter:
     Attributes
     ----------
     kind : str
-        ``"keras"``, ``"torch"``, ``"sklearn"`` or ``"function"``.
+        ``"keras"``, ``"torch"``, ``"sklearn"``, ``"trees"`` (:class:`TreeSum`) or ``"function"``.
     original : object
         The model as it was given.
     call : callable
@@ -103,8 +104,9 @@ def adapt(model: Any) -> ModelAdapter:
 
     Parameters
     ----------
-    model : keras.Model, TracedModel, torch.nn.Module, scikit-learn estimator, callable or ModelAdapter
-        The model. A callable maps an array (n, ...) to (n,) or (n, outputs).
+    model : keras.Model, TracedModel, torch.nn.Module, scikit-learn estimator, TreeSum, callable or ModelAdapter
+        The model. A callable maps an array (n, ...) to (n,) or (n, outputs). A scikit-learn estimator has features
+        only: of a series, image or cube it is given the elements of each instance in a row, the last dim fastest.
 
     Returns
     -------
@@ -122,10 +124,12 @@ def adapt(model: Any) -> ModelAdapter:
         return _keras(model)
     if _is_instance(model, "torch", "nn.Module"):
         return _torch(model)
+    if isinstance(model, TreeSum):
+        return ModelAdapter("trees", model, model)
     if _is_instance(model, "sklearn.base", "BaseEstimator"):
         whole = getattr(model, "predict_proba", None) or getattr(model, "predict", None)
         if whole is not None:
-            return ModelAdapter("sklearn", model, _forest(model) or whole)
+            return ModelAdapter("sklearn", model, _of_tables(_forest(model) or whole))
     if callable(model):
         return ModelAdapter("function", model, model)
     raise MethodError(
@@ -139,7 +143,7 @@ def randomised(model: Any, seed: int = 0) -> ModelAdapter:
 
     Parameters
     ----------
-    model : keras.Model, TracedModel or torch.nn.Module
+    model : keras.Model, TracedModel, torch.nn.Module or TreeSum
         The trained model; it stays as it is.
     seed : int
         Seed of the shuffling.
@@ -175,8 +179,10 @@ def randomised(model: Any, seed: int = 0) -> ModelAdapter:
                 shuffled = random.permutation(parameter.detach().cpu().numpy().ravel()).reshape(parameter.shape)
                 parameter.copy_(torch.as_tensor(shuffled))
         return adapt(module)
+    if adapter.kind == "trees":
+        return adapt(adapter.original.shuffled(random))
     raise MethodError(
-        f"Found a model of kind {adapter.kind}, whose weights cannot be shuffled; expected Keras or torch. "
+        f"Found a model of kind {adapter.kind}, whose weights cannot be shuffled; expected Keras, torch or a TreeSum. "
         "Refit it on permuted labels and give that model as `random_model`."
     )
 
@@ -220,6 +226,11 @@ def _torch(module: Any) -> ModelAdapter:
         return np.asarray(gradient.cpu().numpy())
 
     return ModelAdapter("torch", module, call, differentiate)
+
+
+def _of_tables(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """Return a function of tables (n, features) as one of inputs (n, ...)."""
+    return lambda x: function(x.reshape(len(x), -1))
 
 
 def _forest(model: Any) -> Callable[[Array], Any] | None:

@@ -49,9 +49,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Method("gradient_x_input", "gradient x input", ("keras", "torch"), 0, 0, ""),
             Method("deep_lift", "DeepLIFT", ("torch",), 0, 0, ""),
             Method(
-                "kernel_shap", "kernel SHAP", ("keras", "torch", "sklearn", "function"), COALITIONS, 64, "coalitions"
+                "kernel_shap",
+                "kernel SHAP",
+                ("keras", "torch", "sklearn", "trees", "function"),
+                COALITIONS,
+                64,
+                "coalitions",
             ),
-            Method("tree_shap", "tree SHAP", ("sklearn",), 0, 0, ""),
+            Method("tree_shap", "tree SHAP", ("sklearn", "trees"), 0, 0, ""),
         )
     }
 )
@@ -134,8 +139,8 @@ class Recipe:
         """
         self.check(model)
         if self.method == "tree_shap":
-            reference = self.background if self.background is not None or x0 is None else x0[:1]
-            return tree_shap(model.original, x, reference)
+            own = None if x0 is None else x0[:, None]
+            return tree_shap(model.original, x, own if self.background is None else self.background)
         if x0 is None:
             raise InputError(f"Found no baseline and no background; {self.method} needs one to compare with.")
         if self.method == "kernel_shap":

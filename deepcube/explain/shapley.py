@@ -8,6 +8,7 @@ import xarray as xr
 from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.errors import InputError, MethodError
 from deepcube.explain.models import Array, ModelAdapter
+from deepcube.explain.trees import TreeSum
 
 COALITIONS = 2048
 """Coalitions that kernel SHAP evaluates per instance, if there are so many."""
@@ -116,12 +117,13 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
 
     Parameters
     ----------
-    model : scikit-learn ensemble or tree
+    model : scikit-learn ensemble or tree, or TreeSum
         Forest, boosted trees or a single tree.
     inputs : numpy.ndarray of float, shape (n, features)
         What to explain.
-    background : numpy.ndarray of float, shape (m, features), optional
-        Sample that absent features are drawn from (interventional); without it, the paths that the training data took.
+    background : numpy.ndarray of float, shape (m, features) or (n, 1, features); optional
+        Sample that absent features are drawn from (interventional), one for all instances or, with one more dimension,
+        a reference for each; without it, the paths that the training data took.
 
     Returns
     -------
@@ -141,8 +143,6 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
     """
     if inputs.ndim != 2:
         raise InputError(f"Found inputs of shape {inputs.shape}; tree_shap expects a table (instances, features).")
-    import shap
-
     classifier = hasattr(model, "predict_proba")
     margin = classifier and "Boosting" in type(model).__name__
     if margin and background is None:
@@ -150,9 +150,39 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
             f"Found a {type(model).__name__} and no background: its trees add up to a margin, not to a probability. "
             "Give a background sample, or use kernel_shap."
         )
-    sample = None if background is None else background.astype(np.float64)
+    if isinstance(model, TreeSum):
+        if background is None:
+            raise MethodError("Found trees in arrays and no background: they know no training data. Give a baseline.")
+        model = model.as_shap()
+    output = "probability" if margin else "raw"
+    if background is None or background.ndim == inputs.ndim:
+        values, base = _of_trees(model, inputs, background, output)
+        base = np.tile(base, (len(inputs), 1))
+    else:
+        values, base = _against_own(model, inputs, background[:, 0], output)
+    if classifier and values.shape[1] == 1:  # of two classes only the second is given; the first mirrors it
+        values, base = np.concatenate([-values, values], axis=1), np.concatenate([1 - base, base], axis=1)
+    return values, base
+
+
+def _against_own(model: Any, inputs: Array, references: Array, output: str) -> tuple[Array, Array]:
+    """Return the values of instances and the base value of each, every one against its own reference."""
+    distinct, which = np.unique(references, axis=0, return_inverse=True)
+    parts = [_of_trees(model, inputs[which == i], one[None], output) for i, one in enumerate(distinct)]
+    values = np.empty((len(inputs), *parts[0][0].shape[1:]))
+    base = np.empty((len(inputs), parts[0][1].size))
+    for i, (found, start) in enumerate(parts):
+        values[which == i], base[which == i] = found, start
+    return values, base
+
+
+def _of_trees(model: Any, inputs: Array, background: Array | None, output: str) -> tuple[Array, Array]:
+    """Return the values of instances, shape (n, outputs, features), and the base values, shape (outputs,)."""
+    import shap
+
+    sample = None if background is None else background.reshape(len(background), -1).astype(np.float64)
     try:
-        explainer = shap.TreeExplainer(model, sample, model_output="probability" if margin else "raw")
+        explainer = shap.TreeExplainer(model, sample, model_output=output)
     except Exception as error:
         if "not yet supported" in str(error) or type(error).__name__ == "InvalidModelError":
             raise MethodError(
@@ -161,12 +191,10 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
             ) from error
         raise
     # One output: (n, features); several: (n, features, outputs). Completeness is measured with every explanation.
-    found = np.asarray(explainer.shap_values(inputs.astype(np.float64), check_additivity=False))
+    rows = inputs.reshape(len(inputs), -1).astype(np.float64)
+    found = np.asarray(explainer.shap_values(rows, check_additivity=False))
     values = found[:, None] if found.ndim == 2 else np.moveaxis(found, -1, 1)
-    base = np.atleast_1d(np.asarray(explainer.expected_value, np.float64)).reshape(-1)
-    if classifier and values.shape[1] == 1:  # of two classes only the second is given; the first mirrors it
-        values, base = np.concatenate([-values, values], axis=1), np.array([1 - base[0], base[0]])
-    return values, np.tile(base, (len(inputs), 1))
+    return values, np.atleast_1d(np.asarray(explainer.expected_value, np.float64)).reshape(-1)
 
 
 def as_background(sample: xr.DataArray, most: int, seed: int) -> Array:
