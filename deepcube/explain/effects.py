@@ -89,8 +89,9 @@ def permutation_importance(
     rows = np.arange(len(array))[:, None]  # alibi permutes these; one column stands for all elements of a group
 
     def predict(indices: Array) -> Array:
-        mixed = flat.copy()
-        for group in np.flatnonzero((indices != rows).any(axis=0)):  # alibi shuffles one at a time
+        # Alibi shuffles the rows, of an odd number leaves out one, and then exchanges one column at a time.
+        mixed = flat[: len(indices)].copy()
+        for group in np.flatnonzero((indices != rows[: len(indices)]).any(axis=0)):
             members = columns[group]
             mixed[:, members] = flat[indices[:, group].astype(int)[:, None], members]
         return adapter.predict(mixed.reshape(len(mixed), *shape))

@@ -67,6 +67,12 @@ def test_permutation_importance_in_closed_form():
         explain(linear, X, "permutation_importance", truth=truth[:3])
 
 
+def test_permutation_importance_of_an_odd_number_of_instances():
+    result = explain(linear, X[:7], "permutation_importance", truth=linear(X[:7]), repeats=50)
+    assert float(result["loss"]) == 0 and (result["importance"].values >= 0).all()
+    assert float(result["importance"].max()) > 0
+
+
 def test_permutation_importance_of_the_variables_of_a_cube():
     values = RNG.normal(size=(80, 3, 2, 2))
     cube = xr.DataArray(values, dims=("sample", "time", "y", "variable"), coords={"variable": ["ndvi", "noise"]})
