@@ -5,12 +5,14 @@ Importing this module registers the layer with Keras, which loading a saved mode
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from deepcube.explain import TreeSum
 from features.wildfire.layout import Layout
 
 
@@ -48,6 +50,32 @@ class BoostedTrees(layers.Layer):
             goes_left = value <= ops.take(self.threshold, node)
             node = ops.where(goes_left, ops.take(self.left, node), ops.take(self.right, node))
         return ops.sum(ops.take(self.value, node), axis=1, keepdims=True) + self.bias
+
+    def as_sum(self, columns: Sequence[int], width: int) -> TreeSum:
+        """Return the trees as exact explanations take them.
+
+        Parameters
+        ----------
+        columns : sequence of int
+            Positions of the layer's inputs among those of the model.
+        width : int
+            Number of the model's inputs.
+        """
+        shape = (self.trees, self.nodes)
+        start = np.arange(self.trees)[:, None] * self.nodes
+
+        def held(weight: Any, kind: Any) -> Any:
+            return np.asarray(weight).reshape(shape).astype(kind)
+
+        return TreeSum(
+            feature=np.asarray(columns)[held(self.feature, np.int64)],
+            left=held(self.left, np.int64) - start,
+            right=held(self.right, np.int64) - start,
+            threshold=held(self.threshold, np.float64),
+            value=held(self.value, np.float64),
+            offset=float(np.asarray(self.bias)[0]),
+            width=width,
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Return what a saved layer is made from."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -63,25 +62,40 @@ def log_odds_model(network: Any) -> Any:
     return keras.Model(network.inputs[0], network.get_layer(OUTPUT).output)
 
 
-def explained_model(network: Any) -> Any:
-    """Return a registered model as explanations take it: with gradients, or as a plain function where it has none."""
-    from deepcube.explain import TracedModel
+def explained_model(network: Any, names: Sequence[str]) -> Any:
+    """Return a registered model as explanations take it: with gradients, or as a sum of trees.
 
-    traced = TracedModel(log_odds_model(network))
-    if not _has_trees(network):
-        return traced
-    logging.getLogger("shap").setLevel(logging.WARNING)  # it tells of every coalition, which fills a job's log
-    return lambda inputs: np.asarray(traced(inputs))
+    Parameters
+    ----------
+    network : keras.Model
+        The registered model, all of whose members are of one family.
+    names : sequence of str
+        Names of its inputs, in order.
+
+    Returns
+    -------
+    deepcube.explain.TracedModel or deepcube.explain.TreeSum
+        From inputs (rows, inputs) to the log-odds of fire, (rows, 1).
+    """
+    from deepcube.explain import TracedModel, TreeSum
+
+    trees = _trees(network)
+    if not trees:
+        return TracedModel(log_odds_model(network))
+    calibrated = network.get_layer(OUTPUT)
+    members = [layer.as_sum(Layout(tuple(names)).table(), len(names)) for layer in trees]
+    return TreeSum.joined(members, float(calibrated.scale) / len(members), float(calibrated.offset))
 
 
 def explaining_methods(network: Any) -> tuple[str, ...]:
     """Return the methods that can explain a registered model, the best first: trees have no gradients."""
-    if _has_trees(network):
-        return ("kernel_shap",)
+    if _trees(network):
+        return ("tree_shap", "kernel_shap")
     return ("integrated_gradients", "gradient_x_input", "kernel_shap")
 
 
-def _has_trees(network: Any) -> bool:
+def _trees(network: Any) -> list[Any]:
+    """Return the layers of boosted trees of a model and of its members."""
     import keras
 
     from features.wildfire.trees import BoostedTrees
@@ -89,4 +103,4 @@ def _has_trees(network: Any) -> bool:
     def layers(model: keras.Model) -> list[Any]:
         return [one for each in model.layers for one in (layers(each) if isinstance(each, keras.Model) else [each])]
 
-    return any(isinstance(layer, BoostedTrees) for layer in layers(network))
+    return [layer for layer in layers(network) if isinstance(layer, BoostedTrees)]

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 import features.wildfire.trees  # noqa: F401  (registers the layer of trees, which loading needs)
-from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, explain, group_labels
+from deepcube.explain import ExplainOptions, ServedExplainer, TracedModel, explain
 from deepcube.oblivious import Signature, load_artifact
 from features.wildfire.usual import OUTPUT, USUAL, explained_model, explaining_methods, labelled, usual_conditions
 
@@ -24,7 +24,6 @@ LIMITS = (1.0, 4.0, 15.0, 50.0)
 """Where the classes after the first begin, in times the base rate."""
 
 _CHUNK = 8192
-_COALITIONS = 200
 
 
 class Forecaster:
@@ -41,7 +40,7 @@ class Forecaster:
     def __init__(self, network: Any, signature: Signature) -> None:
         self.signature = signature
         self._network = TracedModel(network)
-        self._explained = explained_model(network)
+        self._explained = explained_model(network, signature.inputs)
         self.methods = explaining_methods(network)
         self._means: dict[str, float] = signature.details["means"]
         self.explainer = ServedExplainer(
@@ -123,12 +122,9 @@ class Forecaster:
         -------
         xarray.Dataset
             Attributions against :data:`features.wildfire.usual.USUAL`, dims (instance, output, feature), with the
-            coordinates ``variable`` and ``group``. For boosted trees variables, not single lags, are the players.
+            coordinates ``variable`` and ``group``.
         """
         table, baseline = self._pair(inputs)
-        options: dict[str, Any] = {}
-        if self.methods[0] == "kernel_shap":
-            options = {"groups": group_labels(table, "variable"), "samples": _COALITIONS}
         return explain(
             self._explained,
             table,
@@ -137,7 +133,6 @@ class Forecaster:
             baseline_meaning=USUAL,
             outputs=[OUTPUT],
             output_units="1",
-            **options,
         )
 
     def answer(self, inputs: pd.DataFrame, options: ExplainOptions) -> list[dict[str, Any]]:

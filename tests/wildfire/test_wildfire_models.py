@@ -11,7 +11,7 @@ import pytest
 
 from features import wildfire
 from features.wildfire.trees import BoostedTrees, trees_model
-from features.wildfire.usual import explaining_methods, labelled, usual_conditions
+from features.wildfire.usual import explained_model, explaining_methods, labelled, usual_conditions
 from training_pipelines.studies import TrainingDataError, check_mode
 from training_pipelines.wildfire import evaluation, model, modes
 from training_pipelines.wildfire.data import Samples, TrainingData, training_means
@@ -110,6 +110,26 @@ def test_an_order_that_validation_contradicts_is_not_turned_round(data: Training
     assert slope == 0.05
     mean = np.average(model.probability(odds, slope, offset), weights=validation.weight)
     assert mean == pytest.approx(np.average(validation.fire, weights=validation.weight), rel=0.1)
+
+
+def test_seeds_of_trees_are_explained_exactly_as_one_sum_of_trees(data: TrainingData, tmp_path: Path) -> None:
+    from deepcube.explain import explain
+
+    networks = []
+    for seed in (0, 1):
+        np.random.seed(seed)
+        (tmp_path / str(seed)).mkdir()
+        networks.append(fitted(data, tmp_path / str(seed), "boosting")[0])
+    together = model.ensemble(networks, 0.8, -2.0)
+    x = data.validation.inputs[:20]
+    single = np.array([model.log_odds(one, x) for one in networks])
+    found = np.asarray(together(x))
+    np.testing.assert_allclose(found[:, 0], 0.8 * single.mean(axis=0) - 2.0, atol=1e-4)
+    np.testing.assert_allclose(found[:, 1], 0.8 * single.std(axis=0), atol=1e-4)
+    summed = explained_model(together, NAMES)
+    np.testing.assert_allclose(summed(x)[:, 0], found[:, 0], atol=1e-4)
+    usual = explain(summed, x[:3], explaining_methods(together)[0], baseline=x[3:6])
+    np.testing.assert_allclose(usual["attribution"].sum("feature")[:, 0], found[:3, 0] - found[3:6, 0], atol=1e-3)
 
 
 def test_usual_conditions_keep_the_place() -> None:

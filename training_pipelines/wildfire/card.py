@@ -30,7 +30,7 @@ from training_pipelines.wildfire.evaluation import RECALL, Evaluation
 if TYPE_CHECKING:
     import keras
 
-_EXPLAINED, _SHUFFLED, _SCORED, _COALITIONS = 60, 1500, 12, 120
+_EXPLAINED, _SHUFFLED, _SCORED = 60, 1500, 12
 
 LIMITS = [
     "Danger of a cell burning, from the weather up to the day before: that of the day itself is not known to it.",
@@ -127,7 +127,7 @@ _CAPTIONS = {
 def _explain(model: keras.Model, data: TrainingData, signature: Signature) -> tuple[CardTable, CardTable]:
     """Return what drives the model by variable, and how good its explanations are."""
     random, test = np.random.default_rng(0), data.parts["test"]
-    traced, method = explained_model(model), explaining_methods(model)[0]
+    traced, method = explained_model(model, data.names), explaining_methods(model)[0]
     named: dict[str, Any] = {"outputs": [OUTPUT], "output_units": "1"}
     means = dict(zip(data.names, data.means.tolist(), strict=True))
     # Half of the explained cases are fires: those are the explanations that people ask for.
@@ -139,8 +139,6 @@ def _explain(model: keras.Model, data: TrainingData, signature: Signature) -> tu
         table = pd.DataFrame(test.inputs[rows], columns=list(data.names))
         inputs = labelled(table, signature.inputs)
         baseline = labelled(usual_conditions(table, means), signature.inputs)
-        if method == "kernel_shap":
-            options |= {"groups": group_labels(inputs, "variable"), "samples": _COALITIONS}
         return explain(traced, inputs, method, baseline=baseline, baseline_meaning=USUAL, **options, **named)
 
     by_variable = grouped(explained(chosen), "variable").rename({"variable": "feature"})
