@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ def binary_scores(truth: Any, probability: Any, weight: Any = None) -> dict[str,
     """
     from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-    y, p, w = _checked(truth, probability, weight)
+    y, p, w = checked(truth, probability, weight)
     base_rate = float(np.average(y, weights=w))
     brier = float(brier_score_loss(y, p, sample_weight=w))
     return {
@@ -124,7 +123,7 @@ def ranking_scores(truth: Any, index: Any, weight: Any = None) -> dict[str, floa
     """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    y, x, w = _checked(truth, index, weight, probability=False)
+    y, x, w = checked(truth, index, weight, probability=False)
     return {
         "auroc": float(roc_auc_score(y, x, sample_weight=w)),
         "auprc": float(average_precision_score(y, x, sample_weight=w)),
@@ -163,7 +162,7 @@ def operating_point(
     BinaryScoreError
         As :func:`ranking_scores`, and if ``recall`` is out of range or ``maps`` is of another length.
     """
-    y, x, w = _checked(truth, probability, weight, probability=False)
+    y, x, w = checked(truth, probability, weight, probability=False)
     if not 0 < recall <= 1:
         raise BinaryScoreError(f"Found recall {recall}; expected more than 0 and at most 1, for example 0.9.")
     hits = np.where(y, w, 0.0)
@@ -210,7 +209,7 @@ def calibration_table(truth: Any, probability: Any, *, bins: int = 10, weight: A
     BinaryScoreError
         As :func:`binary_scores`, and if there is no bin.
     """
-    y, p, w = _checked(truth, probability, weight)
+    y, p, w = checked(truth, probability, weight)
     if bins < 1:
         raise BinaryScoreError(f"Found {bins} bins; expected at least 1.")
     edges = np.unique(np.quantile(p, np.linspace(0, 1, bins + 1)))
@@ -234,107 +233,6 @@ def calibration_table(truth: Any, probability: Any, *, bins: int = 10, weight: A
     table = pd.DataFrame(rows)
     table.attrs["ece"] = float(np.average((table["forecast"] - table["observed"]).abs(), weights=table["weight"]))
     return table.drop(columns="weight")
-
-
-def draw_calibration(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, event: str = "event") -> Path:
-    """Draw calibration curves with their intervals beside the diagonal that perfect probabilities lie on.
-
-    Parameters
-    ----------
-    tables : mapping of str to pandas.DataFrame
-        By name of the forecast, from :func:`calibration_table`.
-    path : pathlib.Path
-        PNG file to write.
-    title : str
-        Heading.
-    event : str
-        What the probabilities are of, for the axes.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5, 5), layout="constrained")
-    axes = figure.subplots()
-    # Rare events have all their probabilities near 0: the axes end where the curves do.
-    right, top = (
-        min(1.0, 1.05 * max(float(table[name].max()) for table in tables.values())) or 1.0
-        for name in ("forecast", "high")
-    )
-    end = min(right, top)
-    axes.plot((0, end), (0, end), color="0.5", linewidth=1, linestyle="--", label="perfect")
-    for name, table in tables.items():
-        below, above = table["observed"] - table["low"], table["high"] - table["observed"]
-        label = f"{name} (ECE {table.attrs['ece']:.3f})" if "ece" in table.attrs else name
-        axes.errorbar(
-            table["forecast"].to_numpy(),
-            table["observed"].to_numpy(),
-            # A share of none or all lies on the edge of its interval, up to rounding.
-            yerr=np.stack([below.clip(lower=0), above.clip(lower=0)]),
-            marker="o",
-            markersize=4,
-            capsize=2,
-            linewidth=1.2,
-            label=label,
-        )
-    axes.set(
-        xlabel=f"forecast probability of {event}",
-        ylabel=f"observed frequency of {event}",
-        xlim=(0, right),
-        ylim=(0, top),
-    )
-    axes.set_title(title, fontsize=10)
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, loc="upper left")
-    figure.savefig(path, dpi=120)
-    return path
-
-
-def draw_ranking(truth: Any, forecasts: Mapping[str, Any], path: Path, *, title: str, weight: Any = None) -> Path:
-    """Draw the ROC and the precision-recall curve of several forecasts of the same cases.
-
-    Parameters
-    ----------
-    truth : array-like of bool or {0, 1}, shape (n,)
-        Whether the event happened.
-    forecasts : mapping of str to array-like of float, shape (n,)
-        Probabilities or indices of danger, the model first.
-    path : pathlib.Path
-        PNG file to write.
-    title : str
-        Heading.
-    weight : array-like of float, shape (n,), optional
-        How many real cases each case stands for.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
-    """
-    from matplotlib.figure import Figure
-    from sklearn.metrics import precision_recall_curve, roc_curve
-
-    figure = Figure(figsize=(10, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for name, forecast in forecasts.items():
-        y, x, w = _checked(truth, forecast, weight, probability=False)
-        scores = ranking_scores(y, x, w)
-        false, hit, _ = roc_curve(y, x, sample_weight=w)
-        precision, recall, _ = precision_recall_curve(y, x, sample_weight=w)
-        left.plot(false, hit, linewidth=1.3, label=f"{name} ({scores['auroc']:.3f})")
-        right.step(recall, precision, where="post", linewidth=1.3, label=f"{name} ({scores['auprc']:.3f})")
-    left.plot((0, 1), (0, 1), color="0.5", linewidth=1, linestyle="--")
-    left.set(xlabel="false-alarm rate", ylabel="hit rate (recall)", title="ROC (AUROC)")
-    right.set(xlabel="hit rate (recall)", ylabel="precision", title="precision and recall (AUPRC)", ylim=(0, 1.02))
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
-    figure.suptitle(title)
-    figure.savefig(path, dpi=120)
-    return path
 
 
 def over_seeds(scores: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -411,10 +309,32 @@ def flat_point(point: OperatingPoint, recall: float) -> dict[str, float]:
     return {name: value for name, value in named.items() if np.isfinite(value)}
 
 
-def _checked(
+def checked(
     truth: Any, forecast: Any, weight: Any, *, probability: bool = True
 ) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
-    """Return truth, forecast and weights as arrays that can be scored."""
+    """Return truth, forecast and weights as arrays that can be scored.
+
+    Parameters
+    ----------
+    truth : array-like of bool or {0, 1}, shape (n,)
+        Whether the event happened.
+    forecast : array-like of float, shape (n,)
+        Its probability, or any index of danger.
+    weight : array-like of float, shape (n,), or None
+        How many real cases each case stands for; 1 without.
+    probability : bool
+        Whether forecasts must lie within 0 and 1.
+
+    Returns
+    -------
+    tuple of numpy.ndarray, shape (n,) each
+        Truth (bool), forecast and weight (float64).
+
+    Raises
+    ------
+    BinaryScoreError
+        If the lengths differ, a value is missing or impossible, or only one of the outcomes occurs.
+    """
     outcome, x = np.asarray(truth, dtype=float), np.asarray(forecast, dtype=float)
     w = np.ones(outcome.shape) if weight is None else np.asarray(weight, dtype=float)
     if outcome.ndim != 1 or x.shape != outcome.shape or w.shape != outcome.shape:

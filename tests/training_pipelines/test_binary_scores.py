@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from training_pipelines.binary_figures import draw_calibration, draw_ranking
 from training_pipelines.binary_scores import (
     BinaryScoreError,
     binary_scores,
     calibration_table,
-    draw_calibration,
-    draw_ranking,
     flat_point,
     operating_point,
     over_seeds,

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from deepcube.oblivious import learning_curve
 from features import volcano
+from training_pipelines.binary_figures import draw_calibration, draw_ranking
 from training_pipelines.binary_scores import (
     binary_scores,
     calibration_table,
-    draw_calibration,
-    draw_ranking,
     flat_point,
     operating_point,
     over_seeds,

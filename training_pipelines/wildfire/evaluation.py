@@ -16,11 +16,10 @@ import numpy as np
 
 from deepcube.oblivious import learning_curve
 from features.wildfire.layout import COVER
+from training_pipelines.binary_figures import draw_calibration, draw_ranking
 from training_pipelines.binary_scores import (
     binary_scores,
     calibration_table,
-    draw_calibration,
-    draw_ranking,
     flat_point,
     operating_point,
     over_seeds,
