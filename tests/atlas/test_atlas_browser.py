@@ -44,9 +44,8 @@ class Visitor:
     def pixel(self, x: float, y: float) -> list[int]:
         """Return the colour that the map shows at a share of its width and height."""
         return self.page.evaluate(
-            "([x, y]) => { const c = document.querySelector('#map canvas'); const t = document.createElement('canvas');"
-            "t.width = c.width; t.height = c.height; const g = t.getContext('2d'); g.drawImage(c, 0, 0);"
-            "return [...g.getImageData(Math.round(x * c.width), Math.round(y * c.height), 1, 1).data]; }",
+            "([x, y]) => { const c = window.atlas.map.canvas();"
+            "return [...c.getContext('2d').getImageData(Math.round(x * c.width), Math.round(y * c.height), 1, 1).data]; }",
             [x, y],
         )
 
@@ -127,7 +126,7 @@ def test_a_link_restores_everything(visit: Callable[..., Visitor]) -> None:
     page.locator("#details .chart").wait_for()
     page.get_by_label("Use dark colours").click()
     first.until("location.hash.includes('theme=dark') && location.hash.includes('place=')")
-    first.until("window.atlas.other && window.atlas.other.map.areTilesLoaded()")
+    first.until("window.atlas.other && document.getElementById('state').textContent === ''")
     page.wait_for_timeout(500)
     first.shot("swipe-desktop")
     shared = page.evaluate("location.hash")

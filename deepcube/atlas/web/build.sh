@@ -23,14 +23,11 @@ part="$(mktemp -d)"
 trap 'rm -rf "$part"' EXIT
 node_modules/.bin/esbuild src/main.ts --bundle --minify --format=esm --target=es2022 --legal-comments=none \
   --log-level=warning --outfile="$part/atlas.js"
-cp "$libraries/maplibre-gl/dist/maplibre-gl-worker.mjs" "$part/maplibre-gl-worker.js"
-sed -i '/^\/\/# sourceMappingURL=/d' "$part/maplibre-gl-worker.js"
-cp "$libraries/maplibre-gl/dist/maplibre-gl.css" "$part/maplibre-gl.css"
 cp "$libraries/world-atlas/countries-50m.json" "$part/countries-50m.json"
 cp src/index.html src/atlas.css src/icon.svg "$part/"
 {
   echo "Natural Earth (country borders, 1:50 million): public domain."
-  for library in world-atlas topojson-client maplibre-gl; do
+  for library in world-atlas topojson-client ol rbush quickselect; do
     printf '\n== %s %s ==\n\n' "$library" "$(node -p "require('$libraries/$library/package.json').version")"
     cat "$libraries/$library"/LICENSE*
   done

@@ -2,6 +2,7 @@
 
 import type { Collection, Contents, Layer } from "./api";
 import { byId, h } from "./dom";
+import type { Form } from "./exports";
 import { styled } from "./legend";
 import type { Shown, State } from "./state";
 
@@ -10,7 +11,7 @@ export interface Actions {
   opacity: (value: number) => void;
   centre: () => void;
   fit: () => void;
-  export: (form: "png" | "csv" | "geojson" | "html") => void;
+  export: (form: Form) => void;
 }
 
 function options(contents: Contents, chosen: Shown | null, none: string | null): HTMLSelectElement {

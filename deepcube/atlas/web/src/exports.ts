@@ -2,10 +2,13 @@
 
 import { address, type Layer } from "./api";
 import { digits } from "./dom";
-import type { AtlasMap } from "./map";
+import { type AtlasMap, picture } from "./map";
 import { styled } from "./legend";
 import type { Contents } from "./api";
-import type { Shown } from "./state";
+import type { Scene } from "./scene";
+import { nearest, type Shown } from "./state";
+
+export type Form = "png" | "csv" | "geojson" | "html";
 
 /** Hand a file to the browser. */
 export function save(content: Blob | string, name: string): void {
@@ -18,8 +21,7 @@ export function save(content: Blob | string, name: string): void {
 
 /** Return the address of the values in view as CSV or GeoJSON. */
 export function values(layer: Layer, step: number, form: "csv" | "geojson", map: AtlasMap): string {
-  const seen = map.map.getBounds();
-  const bounds = [seen.getWest(), seen.getSouth(), seen.getEast(), seen.getNorth()].map((edge) => edge.toFixed(6)).join(",");
+  const bounds = map.bounds.map((edge) => edge.toFixed(6)).join(",");
   return address("export", { in: layer.collection, layer: layer.id, t: step, as: form, bounds });
 }
 
@@ -27,7 +29,7 @@ export function values(layer: Layer, step: number, form: "csv" | "geojson", map:
 export function compose(
   map: AtlasMap, other: AtlasMap | null, swipe: number, layer: Layer, shown: Shown, time: string | null, palettes: Contents["palettes"],
 ): HTMLCanvasElement {
-  const source = map.map.getCanvas(), scale = source.width / source.clientWidth;
+  const source = map.canvas(), scale = window.devicePixelRatio;
   const canvas = document.createElement("canvas");
   canvas.width = source.width;
   canvas.height = source.height + 64 * scale;
@@ -37,7 +39,7 @@ export function compose(
   pen.drawImage(source, 0, 0);
   if (other) {
     const left = Math.round(source.width * swipe);
-    pen.drawImage(other.map.getCanvas(), left, 0, source.width - left, source.height, left, 0, source.width - left, source.height);
+    pen.drawImage(other.canvas(), left, 0, source.width - left, source.height, left, 0, source.width - left, source.height);
     pen.fillRect(left - 1, 0, 3, source.height);
   }
   pen.save();
@@ -121,4 +123,29 @@ export async function page(
   }
   // Our own policy holds for documents made here too and would block a style in this one; in the file it is allowed.
   return `<!doctype html>\n${made.documentElement.outerHTML.replace("</head>", () => `<style>${PAGE_STYLE}</style></head>`)}\n`;
+}
+
+/** Save what is seen in one of the forms. */
+export async function saveSeen(scene: Scene, form: Form): Promise<void> {
+  const { main: layer, state } = scene, shown = state.main;
+  if (!layer || !shown) return;
+  const position = layer.times ? nearest(layer.times, state.time) : 0;
+  const name = `${layer.name}${state.time ? `-${state.time}` : ""}`.replace(/[^A-Za-z0-9_-]+/g, "_").slice(0, 80);
+  if (form === "csv" || form === "geojson") {
+    const response = await fetch(values(layer, position, form, scene.map));
+    if (!response.ok) throw new Error((await response.json()).error);
+    save(await response.blob(), `${name}.${form}`);
+    return;
+  }
+  const canvas = compose(scene.map, scene.other, state.swipe, layer, shown, state.time, scene.contents.palettes);
+  if (form === "png") {
+    canvas.toBlob((blob) => { if (blob) save(blob, `${name}.png`); });
+    return;
+  }
+  const around = layer.times && layer.mode === "frame"
+    ? layer.times.map((time, step) => ({ time, step })).slice(Math.max(0, position - 5), position + 6) : [];
+  const collection = scene.contents.collections.find((each) => each.id === layer.collection);
+  const facts = { "what": layer.title, "units": layer.units || "1", "from": collection?.title ?? layer.collection, ...collection?.facts };
+  const steps = around.map(({ time, step }) => ({ time, url: picture(layer, shown, step) }));
+  save(new Blob([await page(canvas, layer, state.time, steps, facts)], { type: "text/html" }), `${name}.html`);
 }

@@ -1,28 +1,34 @@
-/** The map: a base of packaged borders, a layer of the cube above it, and a second map for the other half of a swipe. */
+/** The map: a base of packaged borders, a layer of the cube above it, the selected cell, and places of an answer. */
 
-import * as maplibre from "maplibre-gl";
-import type { FeatureCollection, Geometry } from "geojson";
-import type { Topology } from "topojson-specification";
-import { feature } from "topojson-client";
+import type { FeatureCollection } from "geojson";
+import OlMap from "ol/Map";
+import View from "ol/View";
+import Attribution from "ol/control/Attribution";
+import ScaleLine from "ol/control/ScaleLine";
+import Zoom from "ol/control/Zoom";
+import type { Extent } from "ol/extent";
+import { intersects } from "ol/extent";
+import GeoJSON from "ol/format/GeoJSON";
+import LineString from "ol/geom/LineString";
+import Feature from "ol/Feature";
+import type { FeatureLike } from "ol/Feature";
+import { defaults as interactions } from "ol/interaction/defaults";
+import TileLayer from "ol/layer/Tile";
+import VectorLayer from "ol/layer/Vector";
+import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
+import VectorSource from "ol/source/Vector";
+import XYZ from "ol/source/XYZ";
+import Circle from "ol/style/Circle";
+import Fill from "ol/style/Fill";
+import Stroke from "ol/style/Stroke";
+import Style from "ol/style/Style";
 import { address, type Layer } from "./api";
-import type { Shown } from "./state";
+import { Base, TINTS } from "./base";
+import { Pictures } from "./pictures";
+import type { Camera, Shown } from "./state";
+import { StepLayer } from "./steplayer";
 
-maplibre.setWorkerUrl(`${location.origin}/static/maplibre-gl-worker.js`);
-
-interface Tint { water: string; land: string; border: string; label: string; halo: string }
-const TINTS: Record<"light" | "dark", Tint> = {
-  light: { water: "#cfdfe8", land: "#f4f2ec", border: "#5d6b68", label: "#37423f", halo: "#ffffff" },
-  dark: { water: "#16222b", land: "#28302f", border: "#8fa09b", label: "#d3deda", halo: "#111817" },
-};
-
-let borders: Promise<FeatureCollection<Geometry>> | null = null;
-function countries(): Promise<FeatureCollection<Geometry>> {
-  borders ??= fetch(`${location.origin}/static/countries-50m.json`).then(async (response) => {
-    const topology = (await response.json()) as Topology;
-    return feature(topology, topology.objects.countries!) as FeatureCollection<Geometry>;
-  });
-  return borders;
-}
+const FARTHEST_NORTH = 85.05; // where EPSG:3857 ends
 
 /** Return the address of one step of a layer, or of its tiles. */
 export function picture(layer: Layer, shown: Shown, step: number): string {
@@ -33,216 +39,214 @@ export function picture(layer: Layer, shown: Shown, step: number): string {
   return `${address("tile", query)}&z={z}&x={x}&y={y}`;
 }
 
+function projected([west, south, east, north]: Layer["bounds"], most = FARTHEST_NORTH): Extent {
+  return transformExtent([west, Math.max(south, -most), east, Math.min(north, most)], "EPSG:4326", "EPSG:3857");
+}
+
+/** Resolve when the browser has put on the screen what was drawn until now. */
+function painted(): Promise<void> {
+  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+}
+
 /** One map: base, one layer, outlines of what is selected. */
 export class AtlasMap {
-  readonly map: maplibre.Map;
+  private readonly map: OlMap;
+  private readonly base: Base;
+  private readonly steps = new StepLayer(10);
+  private readonly selection = new VectorLayer({ source: new VectorSource(), className: "ol-layer selection", zIndex: 30 });
+  private readonly answer = new VectorLayer({ source: new VectorSource(), className: "ol-layer answer", zIndex: 29 });
+  private tiles: TileLayer<XYZ> | null = null;
   private address = "";
-  private layer: Layer | null = null;
-  private ready: Promise<void>;
+  private tiled: Layer | null = null;
+  private readonly pictures = new Pictures();
+  private tint;
 
-  constructor(container: HTMLElement, dark: boolean, camera: maplibre.CameraOptions, interactive = true) {
-    const tint = TINTS[dark ? "dark" : "light"];
-    this.map = new maplibre.Map({
-      container, interactive: true, fadeDuration: 0, attributionControl: false, maxPitch: 0, dragRotate: false,
-      pitchWithRotate: false, canvasContextAttributes: { preserveDrawingBuffer: true },
-      center: camera.center ?? [10, 30], zoom: camera.zoom ?? 1.5, maxZoom: 20,
-      style: {
-        version: 8,
-        sources: {
-          countries: { type: "geojson", data: empty(), attribution: "Natural Earth" },
-          places: { type: "geojson", data: empty() },
-          selection: { type: "geojson", data: empty() },
-          answer: { type: "geojson", data: empty() },
-        },
-        layers: [
-          { id: "water", type: "background", paint: { "background-color": tint.water } },
-          { id: "land", type: "fill", source: "countries", paint: { "fill-color": tint.land } },
-          { id: "borders", type: "line", source: "countries", paint: { "line-color": tint.border, "line-width": 0.9 } },
-          {
-            id: "names", type: "symbol", source: "places", maxzoom: 9,
-            layout: {
-              "text-field": ["get", "name"], "text-size": 12, "text-font": ["DejaVu Sans", "sans-serif"],
-              "text-max-width": 7, "text-padding": 6, "symbol-sort-key": ["get", "size"],
-            },
-            paint: { "text-color": tint.label, "text-halo-color": tint.halo, "text-halo-width": 1.2 },
-          },
-          {
-            id: "answer-areas", type: "fill", source: "answer", filter: ["==", ["geometry-type"], "Polygon"],
-            paint: { "fill-color": ["get", "__colour"], "fill-opacity": 0.45, "fill-outline-color": tint.label },
-          },
-          {
-            id: "answer-lines", type: "line", source: "answer", filter: ["==", ["geometry-type"], "LineString"],
-            paint: { "line-color": ["get", "__colour"], "line-width": 3 },
-          },
-          {
-            id: "answer-points", type: "circle", source: "answer", filter: ["==", ["geometry-type"], "Point"],
-            paint: {
-              "circle-color": ["get", "__colour"], "circle-radius": 7, "circle-stroke-color": tint.halo, "circle-stroke-width": 1.5,
-            },
-          },
-          {
-            id: "cell", type: "line", source: "selection",
-            paint: { "line-color": dark ? "#ffffff" : "#111111", "line-width": 2.5 },
-          },
-        ],
-      },
+  /** A map that shares the view of another moves with it. */
+  constructor(private readonly container: HTMLElement, dark: boolean, camera: Camera | null, beside: AtlasMap | null = null) {
+    this.tint = TINTS[dark ? "dark" : "light"];
+    this.base = new Base(this.tint);
+    const view = beside?.map.getView() ?? new View({
+      center: fromLonLat(camera ? [camera.longitude, camera.latitude] : [10, 30]), zoom: camera?.zoom ?? 2.5, minZoom: 1, maxZoom: 21,
+      enableRotation: false,
     });
-    this.map.touchZoomRotate.disableRotation();
-    this.map.addControl(new maplibre.AttributionControl({ compact: false }), "bottom-right");
-    if (interactive) this.map.addControl(new maplibre.ScaleControl({ maxWidth: 90 }), "bottom-left");
-    this.ready = new Promise((resolve) => this.map.once("style.load", () => resolve()));
-    void Promise.all([countries(), this.ready]).then(([data]) => {
-      this.source("countries")?.setData(data);
-      this.source("places")?.setData(labels(data));
+    const tools = document.getElementById("tools")!;
+    const controls = beside ? [] : [
+      new Zoom({ target: tools, zoomInLabel: "+", zoomOutLabel: "–" }), new ScaleLine({ target: tools, minWidth: 60 }),
+      new Attribution({ target: tools, collapsible: false, attributions: "Natural Earth" }),
+    ];
+    this.map = new OlMap({
+      target: container, view, controls, interactions: interactions({ altShiftDragRotate: false, pinchRotate: false }),
+      layers: [this.base.land, this.steps, this.base.borders, this.base.names, this.answer, this.selection],
     });
+    this.paint(dark);
   }
 
-  private source(name: string): maplibre.GeoJSONSource | undefined {
-    return this.map.getSource(name);
+  /** Where the map looks. */
+  get camera(): Camera {
+    const view = this.map.getView(), [longitude, latitude] = toLonLat(view.getCenter()!) as [number, number];
+    return { longitude, latitude, zoom: view.getZoom()! };
+  }
+
+  set camera({ longitude, latitude, zoom }: Camera) {
+    this.map.getView().setCenter(fromLonLat([longitude, latitude]));
+    this.map.getView().setZoom(zoom);
+  }
+
+  /** West, south, east and north of what is in view, in degrees. */
+  get bounds(): [number, number, number, number] {
+    return transformExtent(this.map.getView().calculateExtent(this.map.getSize()), "EPSG:3857", "EPSG:4326") as [number, number, number, number];
+  }
+
+  /** Call when the map has moved. */
+  onMoved(action: () => void): void {
+    this.map.on("moveend", action);
+  }
+
+  /** Call with the place that is clicked, and with what an answer says of it. */
+  onClick(action: (longitude: number, latitude: number, said: Record<string, unknown> | null) => void): void {
+    this.map.on("click", (event) => {
+      const [longitude, latitude] = toLonLat(event.coordinate) as [number, number];
+      const found = this.map.forEachFeatureAtPixel(event.pixel, (one) => one, { layerFilter: (one) => one === this.answer, hitTolerance: 4 });
+      const { geometry: _, ...said } = found?.getProperties() ?? {};
+      action(longitude, latitude, found ? said : null);
+    });
   }
 
   /** Draw with light or dark ground. */
-  async paint(dark: boolean): Promise<void> {
-    await this.ready;
-    const tint = TINTS[dark ? "dark" : "light"];
-    this.map.setPaintProperty("water", "background-color", tint.water);
-    this.map.setPaintProperty("land", "fill-color", tint.land);
-    this.map.setPaintProperty("borders", "line-color", tint.border);
-    this.map.setPaintProperty("names", "text-color", tint.label);
-    this.map.setPaintProperty("names", "text-halo-color", tint.halo);
-    this.map.setPaintProperty("cell", "line-color", dark ? "#ffffff" : "#111111");
+  paint(dark: boolean): void {
+    this.tint = TINTS[dark ? "dark" : "light"];
+    this.container.style.backgroundColor = this.tint.water;
+    this.base.paint(this.tint);
+    this.selection.setStyle(new Style({ stroke: new Stroke({ color: this.tint.mark, width: 2.5 }) }));
+    this.answer.setStyle((one) => this.placeStyle(one));
   }
 
-  /** Show one step of a layer; resolves when the map has drawn it. */
+  private placeStyle(one: FeatureLike): Style {
+    const colour = String(one.get("__colour") ?? "#c2410c");
+    const edge = new Stroke({ color: this.tint.halo, width: 1.5 });
+    const kind = one.getGeometry()?.getType() ?? "";
+    if (kind.endsWith("Point")) return new Style({ image: new Circle({ radius: 7, fill: new Fill({ color: colour }), stroke: edge }) });
+    if (kind.endsWith("LineString")) return new Style({ stroke: new Stroke({ color: colour, width: 3 }) });
+    return new Style({ fill: new Fill({ color: `${colour}73` }), stroke: new Stroke({ color: this.tint.label, width: 1 }) });
+  }
+
+  /** Take the room that there is. */
+  resize(): void {
+    this.map.updateSize();
+  }
+
+  /** Forget the map. */
+  remove(): void {
+    this.map.setTarget(undefined);
+  }
+
+  /** Show one step of a layer; resolves when it is on the screen. */
   async show(layer: Layer, shown: Shown, step: number, opacity: number): Promise<void> {
-    await this.ready;
-    const wanted = picture(layer, shown, step);
-    const same = this.layer !== null && this.layer.collection === layer.collection && this.layer.id === layer.id;
-    if (same && wanted === this.address) return this.fade(opacity);
+    const wanted = picture(layer, shown, step), first = this.address === "";
+    this.steps.setOpacity(opacity);
+    this.tiles?.setOpacity(opacity);
+    if (wanted === this.address) return;
     this.address = wanted;
-    if (same && layer.mode === "frame") {
-      (this.map.getSource("cube") as maplibre.ImageSource).updateImage({ url: wanted });
-    } else if (same) {
-      (this.map.getSource("cube") as maplibre.RasterTileSource).setTiles([wanted]);
-    } else {
-      this.replace(layer, wanted);
+    try {
+      if (layer.mode === "frame") await this.showPicture(layer, shown, step, wanted);
+      else await this.showTiles(layer, wanted, opacity);
+    } catch (error) {
+      if (this.address !== wanted) return; // given up for another step
+      this.address = "";
+      throw error;
     }
-    this.fade(opacity);
-    await new Promise<void>((resolve) => this.map.once("idle", () => resolve()));
+    if (first) await this.ground();
+    await painted();
   }
 
-  private replace(layer: Layer, wanted: string): void {
-    if (this.map.getLayer("cube")) this.map.removeLayer("cube");
-    if (this.map.getSource("cube")) this.map.removeSource("cube");
-    this.layer = layer;
-    const [west, south, east, north] = layer.bounds;
-    const [bottom, top] = [Math.max(south, -85.05), Math.min(north, 85.05)];
-    if (layer.mode === "frame") {
-      const coordinates: maplibre.Coordinates = [[west, top], [east, top], [east, bottom], [west, bottom]];
-      this.map.addSource("cube", { type: "image", url: wanted, coordinates });
+  /** Draw land, borders and names; resolves when they are drawn. */
+  async ground(): Promise<void> {
+    await this.base.show().catch(() => undefined); // a map without borders still shows the layer
+    this.map.renderSync();
+  }
+
+  private async showPicture(layer: Layer, shown: Shown, step: number, wanted: string): Promise<void> {
+    const near = [step + 1, step + 2, step - 1].filter((each) => each >= 0 && each < (layer.times?.length ?? 0));
+    const around = near.map((each) => picture(layer, shown, each));
+    const bitmap = await this.pictures.get(wanted, around);
+    if (this.address !== wanted) return;
+    this.noTiles();
+    this.steps.show(bitmap, projected(layer.bounds));
+    this.pictures.prefetch(around);
+  }
+
+  private async showTiles(layer: Layer, url: string, opacity: number): Promise<void> {
+    if (this.tiles && this.tiled === layer) {
+      this.tiles.getSource()!.setUrl(url);
     } else {
-      const bounds = (east <= 180 ? [west, bottom, east, top] : [-180, bottom, 180, top]) as [
-        number, number, number, number,
-      ];
-      this.map.addSource("cube", { type: "raster", tiles: [wanted], tileSize: 256, maxzoom: layer.maxzoom, bounds });
+      this.noTiles();
+      this.steps.show(null, [0, 0, 0, 0]);
+      const source = new XYZ({ url, maxZoom: layer.maxzoom, interpolate: false, transition: 0 });
+      const around = layer.bounds[2] > 180; // beyond the date line: tiles of the whole world
+      this.tiles = new TileLayer({
+        source, opacity, zIndex: 11, className: "ol-layer tiles", ...(around ? {} : { extent: projected(layer.bounds) }),
+      });
+      this.tiled = layer;
+      this.map.addLayer(this.tiles);
     }
-    this.map.addLayer(
-      { id: "cube", type: "raster", source: "cube", paint: { "raster-resampling": "nearest", "raster-fade-duration": 0 } },
-      "borders",
-    );
+    await new Promise<void>((resolve) => this.map.once("rendercomplete", () => resolve()));
   }
 
-  /** Fetch steps that are likely to be wanted next, so that they come from the browser's own store. */
-  prefetch(layer: Layer, shown: Shown, steps: number[]): void {
-    if (layer.mode !== "frame") return;
-    for (const step of steps) void fetch(picture(layer, shown, step)).catch(() => undefined);
+  private noTiles(): void {
+    if (this.tiles) this.map.removeLayer(this.tiles);
+    this.tiles = null;
   }
 
-  /** Show nothing. */
-  async clear(): Promise<void> {
-    await this.ready;
-    if (this.map.getLayer("cube")) this.map.removeLayer("cube");
-    if (this.map.getSource("cube")) this.map.removeSource("cube");
-    this.layer = null;
-    this.address = "";
-  }
-
-  private fade(opacity: number): void {
-    if (this.map.getLayer("cube")) this.map.setPaintProperty("cube", "raster-opacity", opacity);
+  /** Fetch a step that will be wanted. */
+  prefetch(layer: Layer, shown: Shown, step: number): void {
+    if (layer.mode === "frame") this.pictures.prefetch([picture(layer, shown, step)]);
   }
 
   /** Draw the outline of a cell, or none. */
-  async outline(ring: [number, number][] | null): Promise<void> {
-    await this.ready;
-    const drawn: FeatureCollection = ring
-      ? {
-        type: "FeatureCollection",
-        features: [{ type: "Feature", properties: {}, geometry: { type: "LineString", coordinates: ring } }],
-      }
-      : empty();
-    this.source("selection")?.setData(drawn);
+  outline(ring: [number, number][] | null): void {
+    const source = this.selection.getSource()!;
+    source.clear();
+    if (ring) source.addFeature(new Feature(new LineString(ring.map((corner) => fromLonLat(corner)))));
   }
 
   /** Draw the places of an answer; each brings its colour. */
-  async places(data: FeatureCollection, move: boolean): Promise<void> {
-    await this.ready;
-    this.source("answer")?.setData(data);
-    if (!move || !data.features.length) return;
-    const bounds = new maplibre.LngLatBounds();
-    const grow = (part: unknown): void => {
-      if (!Array.isArray(part)) return;
-      if (typeof part[0] === "number") bounds.extend([part[0], part[1] as number]);
-      else part.forEach(grow);
-    };
-    for (const each of data.features) if (each.geometry.type !== "GeometryCollection") grow(each.geometry.coordinates);
-    this.map.fitBounds(bounds, { padding: 60, maxZoom: 11, duration: 0 });
-  }
-
-  /** Return what an answer says of the place at a point of the map. */
-  placeAt(point: maplibre.PointLike): Record<string, unknown> | null {
-    const found = this.map.queryRenderedFeatures(point, { layers: ["answer-points", "answer-lines", "answer-areas"] });
-    return found[0]?.properties ?? null;
+  places(data: FeatureCollection, move: boolean): void {
+    const source = this.answer.getSource()!;
+    source.clear();
+    source.addFeatures(new GeoJSON({ featureProjection: "EPSG:3857" }).readFeatures(data));
+    if (move && data.features.length) this.map.getView().fit(source.getExtent()!, { padding: [60, 60, 60, 60], maxZoom: 12 });
   }
 
   /** Move so that a layer is seen whole. */
   fit(layer: Layer, animate = true): void {
-    const [west, south, east, north] = layer.bounds;
-    this.map.fitBounds([[west, Math.max(south, -80)], [east, Math.min(north, 80)]], {
-      padding: 30, duration: animate ? 600 : 0, maxZoom: 17,
-    });
+    this.map.getView().fit(projected(layer.bounds, 80), { padding: [30, 30, 30, 30], maxZoom: 18, duration: animate ? 400 : 0 });
   }
 
   /** Tell whether some of a layer is in view. */
   sees(layer: Layer): boolean {
-    const seen = this.map.getBounds(), [west, south, east, north] = layer.bounds;
-    return seen.getWest() < east && seen.getEast() > west && seen.getSouth() < north && seen.getNorth() > south;
+    return intersects(this.map.getView().calculateExtent(this.map.getSize()), projected(layer.bounds));
   }
-}
 
-/** Return a point in the middle of the largest part of every country, for its name. */
-function labels(data: FeatureCollection<Geometry>): FeatureCollection {
-  const features = data.features.map(({ properties, geometry }): FeatureCollection["features"][number] => {
-    const parts = geometry.type === "MultiPolygon" ? geometry.coordinates : geometry.type === "Polygon" ? [geometry.coordinates] : [];
-    let best: [number, number, number] = [0, 0, -1];
-    for (const [ring] of parts) {
-      let doubled = 0, x = 0, y = 0;
-      for (let i = 0; i + 1 < ring!.length; i += 1) {
-        const [[ax, ay], [bx, by]] = [ring![i] as [number, number], ring![i + 1] as [number, number]];
-        const cross = ax * by - bx * ay;
-        doubled += cross;
-        x += (ax + bx) * cross;
-        y += (ay + by) * cross;
-      }
-      if (doubled !== 0 && Math.abs(doubled) > best[2]) best = [x / (3 * doubled), y / (3 * doubled), Math.abs(doubled)];
+  /** Return what the map shows as one picture. */
+  canvas(): HTMLCanvasElement {
+    this.map.renderSync();
+    const [width, height] = this.map.getSize() as [number, number], ratio = window.devicePixelRatio;
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.round(width * ratio);
+    canvas.height = Math.round(height * ratio);
+    const pen = canvas.getContext("2d")!;
+    pen.fillStyle = this.tint.water;
+    pen.fillRect(0, 0, canvas.width, canvas.height);
+    pen.imageSmoothingEnabled = false;
+    for (const layer of this.container.querySelectorAll<HTMLCanvasElement>(".ol-layer canvas")) {
+      if (!layer.width) continue;
+      const opacity = layer.style.opacity || layer.parentElement!.style.opacity;
+      pen.globalAlpha = opacity === "" ? 1 : Number(opacity);
+      const matrix = /^matrix\((.*)\)$/.exec(layer.style.transform)?.[1]?.split(",").map(Number);
+      const [a, b, c, d, e, f] = matrix ?? [width / layer.width, 0, 0, height / layer.height, 0, 0];
+      pen.setTransform(a! * ratio, b! * ratio, c! * ratio, d! * ratio, e! * ratio, f! * ratio);
+      pen.drawImage(layer, 0, 0);
     }
-    return {
-      type: "Feature", properties: { name: String(properties?.["name"] ?? ""), size: -best[2] },
-      geometry: { type: "Point", coordinates: [best[0], best[1]] },
-    };
-  });
-  return { type: "FeatureCollection", features };
-}
-
-function empty(): FeatureCollection {
-  return { type: "FeatureCollection", features: [] };
+    return canvas;
+  }
 }

@@ -1,6 +1,7 @@
 /** What the page shows: kept in the address after #, so that a link restores it. */
 
 export interface Shown { collection: string; layer: string; palette?: string; low?: number; high?: number }
+export interface Camera { longitude: number; latitude: number; zoom: number }
 export interface State {
   view: "map" | "block" | "query";
   main: Shown | null;
@@ -10,7 +11,7 @@ export interface State {
   time: string | null;
   place: [number, number] | null;
   beside: string[];
-  camera: { longitude: number; latitude: number; zoom: number } | null;
+  camera: Camera | null;
   theme: "light" | "dark" | null;
   query: string | null;
   colour: string | null;
