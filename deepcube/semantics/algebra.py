@@ -20,6 +20,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from deepcube.semantics import vocabulary as v
 from deepcube.semantics.errors import QuerySyntaxError, UnknownTermError, UnsupportedQueryError, did_you_mean
 from deepcube.semantics.functions import FUNCTIONS
+from deepcube.semantics.vector import VectorStore
 
 Node = CompValue
 Triple = tuple[Any, Any, Any]
@@ -144,8 +145,36 @@ def check_terms(node: Any, known: Iterable[str], text: str) -> None:
             if iri.startswith(namespace) and iri not in words and "/" not in iri.removeprefix(namespace):
                 local = iri.removeprefix(namespace)
                 locals_ = {word.removeprefix(namespace) for word in words if word.startswith(namespace)}
-                line = next((i for i, shown in enumerate(text.splitlines(), 1) if local in shown), 1)
+                line = _line(text, local)
                 raise UnknownTermError(f"Line {line}: there is no {prefix}:{local}{did_you_mean(local, locals_)}", line)
+
+
+def absent_words(node: Any, vector: VectorStore, text: str) -> list[str]:
+    """Return what to tell of classes and keys of loaded features that a query names and the linked data do not have.
+
+    No error: that there are none may be the answer.
+
+    Parameters
+    ----------
+    node : Any
+        Algebra.
+    vector : VectorStore
+        The linked data.
+    text : str
+        The query, to name the line.
+    """
+    notes = []
+    for iri in sorted(_iris(node)):
+        for prefix, namespace in (("feature", v.FEATURE), ("osmkey", v.OSM_KEY)):
+            if iri.startswith(namespace) and not vector.mentions(iri):
+                local = iri.removeprefix(namespace)
+                hint = did_you_mean(local, (word.removeprefix(namespace) for word in vector.words(namespace)))
+                notes.append(f"Line {_line(text, local)}: the linked data have no {prefix}:{local}{hint}")
+    return notes
+
+
+def _line(text: str, word: str) -> int:
+    return next((i for i, shown in enumerate(text.splitlines(), 1) if word in shown), 1)
 
 
 def _iris(node: Any) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ import pyoxigraph as ox
 from rdflib import BNode, Variable
 from rdflib.plugins.sparql.parserutils import CompValue
 
-from deepcube.semantics.algebra import Fresh, check_syntax, check_terms, parse, to_ox, variable_name
+from deepcube.semantics.algebra import Fresh, absent_words, check_syntax, check_terms, parse, to_ox, variable_name
 from deepcube.semantics.clusters import Splitter
 from deepcube.semantics.errors import UnknownTermError, UnsupportedQueryError
 from deepcube.semantics.evaluate import ORDER, Evaluation
@@ -107,7 +108,12 @@ class SemanticCube:
         """
         check_syntax(text, base)
         limits = limits or Limits()
-        stop = stop or Stop(limits.seconds)
+        answer = self._answered(text, limits, stop or Stop(limits.seconds), explain, base)
+        with contextlib.suppress(UnsupportedQueryError):  # linked data alone may be asked what has no algebra here
+            answer.plan.notes += absent_words(parse(text, base), self.vector, text)
+        return answer
+
+    def _answered(self, text: str, limits: Limits, stop: Stop, explain: bool, base: str | None) -> Answer:
         if not self.cubes:
             return self._linked_only(text, stop, base)
         algebra = parse(text, base)

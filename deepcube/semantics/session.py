@@ -119,11 +119,14 @@ class Plan:
         Questions to the vector engine.
     steps : list of str
         Everything else worth telling, in order.
+    notes : list of str
+        What may be wrong with the question, such as a class that no feature has.
     """
 
     reads: list[Read] = field(default_factory=list)
     vector_queries: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def text(self) -> str:
         """Return the plan for people."""
@@ -135,6 +138,7 @@ class Plan:
             lines += [f"  because {reason}" for reason in read.reasons or ["nothing restricts it"]]
         lines += [f"vector: {' '.join(query.split())}" for query in self.vector_queries]
         lines += [f"then: {step}" for step in self.steps]
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -170,6 +174,7 @@ class Session:
         )
         self._names = 0
         self._closed = False
+        self._reading = threading.Lock()  # held while a batch of a stream is made, by whichever thread of DuckDB
         self._error: BaseException | None = None
         self._watch = threading.Thread(target=self._interrupt, daemon=True)
         self._done = threading.Event()
@@ -181,12 +186,14 @@ class Session:
                 self.connection.interrupt()
 
     def close(self) -> None:
-        """Free everything the query held."""
+        """Free everything the query held; first, threads that still read a stream come to their end."""
         if not self._closed:
             self._closed = True
             self._done.set()
             self._watch.join()
-            self.connection.close()
+            self.connection.interrupt()
+            with self._reading:
+                self.connection.close()
             self._folder.cleanup()
 
     def name(self, hint: str) -> str:
@@ -208,14 +215,20 @@ class Session:
 
         def kept() -> Iterator[pa.RecordBatch]:
             try:
-                for batch in batches:
-                    self.stop.check()
+                while (batch := self._next(batches)) is not None:
                     yield batch
             except BaseException as error:
                 self._error = error
                 raise
 
         return self.register(pa.RecordBatchReader.from_batches(schema, kept()), "cube")
+
+    def _next(self, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatch | None:
+        with self._reading:
+            if self._closed:
+                raise QueryStoppedError("The query was given up.")
+            self.stop.check()
+            return next(batches, None)
 
     def run(self, sql: str) -> duckdb.DuckDBPyConnection:
         """Execute a statement.
@@ -230,6 +243,9 @@ class Session:
             return self.connection.execute(sql)
         except duckdb.Error as error:
             self._raise(error)
+            raise
+        except RuntimeError as error:
+            _raise_interrupt(error)
             raise
 
     def _raise(self, error: duckdb.Error) -> None:
@@ -249,6 +265,9 @@ class Session:
         except duckdb.Error as error:
             self._raise(error)
             raise
+        except RuntimeError as error:
+            _raise_interrupt(error)
+            raise
 
     def batches(self, sql: str, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Execute a query and yield its result in batches."""
@@ -259,12 +278,19 @@ class Session:
             except StopIteration:
                 return
             except (duckdb.Error, pa.ArrowException, OSError, RuntimeError) as error:
+                _raise_interrupt(error)
                 if self._error is not None:
                     raise self._error from error
                 self.stop.check()
                 raise
             self.stop.check()
             yield batch
+
+
+def _raise_interrupt(error: BaseException) -> None:
+    """Raise the Ctrl-C that DuckDB made a ``RuntimeError`` of, if it was one."""
+    if isinstance(error.__cause__, KeyboardInterrupt):
+        raise error.__cause__ from None
 
 
 def quoted(name: str) -> str:

@@ -79,6 +79,21 @@ class VectorStore:
             next(iter(self.store.quads_for_pattern(None, ox.NamedNode(iri), None, ox.DefaultGraph())), None) is not None
         )
 
+    def mentions(self, iri: str) -> bool:
+        """Return whether a word stands anywhere in any triple, named graphs included."""
+        word = ox.NamedNode(iri)
+        places = ((word, None, None), (None, word, None), (None, None, word))
+        return any(next(iter(self.store.quads_for_pattern(*place)), None) is not None for place in places)
+
+    def words(self, namespace: str) -> set[str]:
+        """Return the classes and predicates of a namespace that the data use; looks at every triple."""
+        return {
+            iri
+            for quad in self.store
+            for term in (quad.predicate, quad.object)
+            if isinstance(term, ox.NamedNode) and (iri := term.value).startswith(namespace)
+        }
+
     def is_silent(self, iri: str) -> bool:
         """Return whether no members of a class are stated."""
         found = self.store.quads_for_pattern(None, ox.NamedNode(v.A), ox.NamedNode(iri), ox.DefaultGraph())

@@ -117,6 +117,8 @@ def query(
             pass
         click.echo(answer.plan.text())
         return
+    for note in answer.plan.notes:
+        click.echo(f"Note: {note}", err=True)
     _write(answer, form, output)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from deepcube.semantics import SemanticCube
+from deepcube.semantics import SemanticCube, VectorStore
+from deepcube.semantics.loading import load_file
 
 
 def test_a_variable_with_spaces_is_asked_with_underscores(tmp_path: Path) -> None:
@@ -23,3 +24,18 @@ def test_a_variable_with_spaces_is_asked_with_underscores(tmp_path: Path) -> Non
     assert sorted(found.values()) == [0.0, 1.0, 2.0, 3.0]
     assert all("/observation/1%20km%2016%20days%20NDVI/0/" in iri for iri in found)
     assert engine.query(f"ASK {{ <{next(iter(found))}> a sosa:Observation }}").truth is True
+
+
+def test_a_class_that_no_feature_has_is_named_with_what_there_is(tmp_path: Path) -> None:
+    (tmp_path / "places.nt").write_text(
+        "<urn:a> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://w3id.org/deepcube/feature#Hospital> .\n"
+    )
+    store = VectorStore()
+    store.add(load_file(tmp_path / "places.nt"))
+    engine = SemanticCube(vector=store)
+    wrong = engine.query("SELECT ?x\n{ ?x a feature:Hospitl }")
+    assert list(wrong.rows) == []
+    assert wrong.plan.notes == ["Line 2: the linked data have no feature:Hospitl; did you mean 'Hospital'?"]
+    right = engine.query("SELECT ?x { ?x a feature:Hospital }")
+    assert len(list(right.rows)) == 1
+    assert right.plan.notes == []
