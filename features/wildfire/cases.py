@@ -156,6 +156,7 @@ def choose_cases(
     land: Mask,
     split: TimeSplit,
     *,
+    danger: NDArray[np.float64] | None = None,
     seed: int = 0,
 ) -> Cases:
     """Choose the cases of all parts, and whole days to map.
@@ -170,6 +171,8 @@ def choose_cases(
         Where fires can be.
     split : TimeSplit
         Periods of the days that forecasts are made on.
+    danger : numpy.ndarray of float64, shape (days,), optional
+        An index of danger for each day, such as the mean Fire Weather Index: the test day with most of it is mapped.
     seed : int
         Seed of the thinning.
 
@@ -191,7 +194,7 @@ def choose_cases(
         days = np.flatnonzero(split.select(times, part.removesuffix("_known")))
         days = days[(days >= LONG - 1) & (days < len(times) - 1)]
         chosen.append(_part(part, fires, days, land & (ground == where), random))
-    maps = _maps(fires, times, split, land & _inside(land.shape))
+    maps = _maps(fires, _days_to_map(fires, times, split, danger), len(times), land & _inside(land.shape))
     taken = np.concatenate([_number(one, land.shape) for one in chosen])
     chosen.append(maps.take(~np.isin(_number(maps, land.shape), taken)))  # a case is in one part only
     names = ("day", "row", "column", "fire", "weight", "part")
@@ -248,18 +251,27 @@ def _draw_calm(fires: Ints, days: Ints, cells: Ints, wanted: int, random: np.ran
     return np.asarray(drawn[calm][:wanted], dtype=np.int64)
 
 
-def _maps(fires: Ints, times: pd.DatetimeIndex, split: TimeSplit, land: Mask) -> Cases:
-    """Return all cells on the test day with most fire, to look at, and on the newest, to act on."""
+def _days_to_map(
+    fires: Ints, times: pd.DatetimeIndex, split: TimeSplit, danger: NDArray[np.float64] | None
+) -> list[int]:
+    """Return the test day with most fire and the one of greatest danger, to look at, and the newest, to act on."""
     tested = np.flatnonzero(split.select(times, "test"))
     tested = tested[(tested >= LONG - 1) & (tested < len(times) - 1)]
-    area = np.bincount(fires[:, 0], minlength=len(times))
+    days = [int(tested[np.argmax(np.bincount(fires[:, 0], minlength=len(times))[tested])])]
+    if danger is not None and np.isfinite(danger[tested]).any():
+        days.append(int(tested[np.nanargmax(danger[tested])]))  # known beforehand, unlike the first
+    return sorted({*days, len(times) - 1})
+
+
+def _maps(fires: Ints, days: list[int], length: int, land: Mask) -> Cases:
+    """Return all cells on some days; whether they burn is not known of the last day of the cube."""
     cells = np.argwhere(land)
     parts = []
-    for day in dict.fromkeys((int(tested[np.argmax(area[tested])]), len(times) - 1)):
+    for day in days:
         today = fires[fires[:, 0] == day]
         burnt = np.zeros(land.shape, dtype=np.int64)
         burnt[today[:, 1], today[:, 2]] = 1
-        known = day < len(times) - 1
+        known = day < length - 1
         parts.append(
             np.column_stack([np.full(len(cells), day), cells, burnt[tuple(cells.T)] if known else -1 - 0 * cells[:, 0]])
         )

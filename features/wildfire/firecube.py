@@ -242,7 +242,10 @@ def open_firecube(source: str, name: str) -> FireCube:
     land = read_land(cube, grid)
     split = year_split(times)
     data = cube[burned].transpose("time", "y", "x")
-    cases = choose_cases(lambda days: data[days].to_numpy(), times, land.land, split)
+    fwi = weather.values["fwi"].reshape(len(times), -1)
+    known = np.isfinite(fwi)
+    danger = np.where(known, fwi, 0.0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
+    cases = choose_cases(lambda days: data[days].to_numpy(), times, land.land, split, danger=danger)
     return FireCube(cube, grid, weather, land, split, cases)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from deepcube.explain import grouped
@@ -21,9 +20,10 @@ from features import wildfire
 from features.wildfire.usual import OUTPUT
 from inference_pipelines import deployments
 from inference_pipelines.deployments import NoModelError, newest_model
-from inference_pipelines.wildfire.batch import danger_group, danger_rows, map_days, read_inputs, risk_group, to_grid
+from inference_pipelines.wildfire.batch import danger_group, danger_rows, map_days, read_inputs, risk_group
 from inference_pipelines.wildfire.forecaster import PROBABILITY, Forecaster
-from inference_pipelines.wildfire.products import draw_danger, draw_days, draw_reasons, write_netcdf, write_places
+from inference_pipelines.wildfire.maps import map_danger, risk_rows, telling_days, top_places
+from inference_pipelines.wildfire.products import draw_days, draw_reasons
 
 if TYPE_CHECKING:
     from hopsworks.project import Project
@@ -108,9 +108,9 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         ranked = pd.DataFrame()
         tell(0.5, "mapping danger and ranking places" if days else "drawing")
         if days:
-            figures, files, ranked = _map(fs, forecaster, forecasts, days, folder)
+            figures, files, ranked = map_danger(fs, forecaster, forecasts, days, folder)
             if len(ranked):
-                groups[risk_group(fs)] = _risk_rows(ranked, cube, days[-1], model.version)
+                groups[risk_group(fs)] = risk_rows(ranked, cube, model.version)
         else:
             title = f"{forecaster.shown}: forecasts of the held-out cases, and what happened"
             figures, files = [draw_days(forecasts, folder / "fire_days.png", title=title, alarm=forecaster.alarm)], []
@@ -118,10 +118,11 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
             group.insert(table)
             if forecaster.simulated:
                 wildfire.label_simulated(group)
-        tell(0.9, "explaining the greatest danger of the newest day")
-        newest = forecasts[forecasts["time"] == forecasts["time"].max()]
-        worst = newest.loc[[newest[PROBABILITY].idxmax()]]
-        figures.append(_draw_reasons(forecaster, worst, folder))
+        tell(0.9, "explaining the greatest danger")
+        for day in telling_days(forecasts) if days else [forecasts["time"].max()]:
+            today = forecasts[forecasts["time"] == day]
+            worst = today.loc[[today[PROBABILITY].idxmax()]]
+            figures.append(_draw_reasons(forecaster, worst, folder))
         place = f"Resources/wildfire/{cube}"
         uploaded, left = upload_files(project, figures, place), upload_files(project, files, place)
     return {
@@ -130,7 +131,7 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         "model_version": {"name": model.name, "version": model.version},
         "feature_groups": {group.name: len(table) for group, table in groups.items()},
         "maps": [day.date().isoformat() for day in days],
-        "places_at_risk": _top(ranked),
+        "places_at_risk": top_places(ranked),
         "example": {"cube": cube, "cell_id": int(worst["cell_id"].iloc[0])},
         "figures": uploaded,
         "files": left,
@@ -169,75 +170,13 @@ def deploy(project: Project, cube: str) -> dict[str, Any]:
     )
 
 
-def _map(
-    fs: Any, forecaster: Forecaster, forecasts: pd.DataFrame, days: list[pd.Timestamp], folder: Path
-) -> tuple[list[Path], list[Path], pd.DataFrame]:
-    """Draw and write the maps, and rank the places on the newest of them."""
-    maps = forecasts[forecasts["time"].isin(days)]
-    shape = (int(maps["row"].max()) + 1, int(maps["col"].max()) + 1)
-    newest = maps[maps["time"] == days[-1]]
-    cells = np.full(shape, -1, dtype=np.int64)
-    cells[newest["row"].to_numpy(int), newest["col"].to_numpy(int)] = newest["cell_id"]
-    where = newest[["cell_id", "row", "col"]]
-    places = _read(fs, "wildfire_places", forecaster.cube)
-    ranked = wildfire.rank_places(places, to_grid(newest, PROBABILITY, shape), cells) if len(places) else places
-    figures = []
-    for day in days:
-        target = day + pd.Timedelta(days=1)
-        what = "places at risk" if day == days[-1] else "the held-out day with most fire"
-        shown = ranked.merge(where, on="cell_id") if day == days[-1] and len(ranked) else pd.DataFrame()
-        figures.append(
-            draw_danger(
-                maps[maps["time"] == day],
-                folder / f"danger_{target:%Y-%m-%d}.png",
-                title=f"{forecaster.shown}: danger of fire on {target:%Y-%m-%d}, forecast the day before; {what}",
-                base_rate=float(forecaster.signature.details["base_rate"]),
-                places=shown,
-            )
-        )
-    attrs = {"title": f"Danger of fire, {forecaster.shown}", "source": f"wildfire model of {forecaster.cube}"}
-    attrs |= {"simulated": "true"} if forecaster.simulated else {}
-    located = maps.drop_duplicates("cell_id").merge(
-        _read(fs, "wildfire_static", forecaster.cube)[["cell_id", "longitude", "latitude"]], on="cell_id"
-    )
-    longitude, latitude = (to_grid(located, name, shape) for name in ("longitude", "latitude"))
-    files = [write_netcdf(maps, longitude, latitude, folder / "danger.nc", attrs)]
-    if len(ranked):
-        files += write_places(ranked, folder, {"date": f"{days[-1] + pd.Timedelta(days=1):%Y-%m-%d}", **attrs})
-    return figures, files, ranked
-
-
-def _read(fs: Any, name: str, cube: str) -> pd.DataFrame:
-    """Return the rows of a cube in a feature group; none if there is no such group."""
-    group = fs.get_feature_group(name, wildfire.VERSION)
-    if group is None:
-        return pd.DataFrame()
-    return group.select_all().filter(group.get_feature("cube") == cube).read()
-
-
-def _risk_rows(ranked: pd.DataFrame, cube: str, day: pd.Timestamp, model_version: int) -> pd.DataFrame:
-    rows = ranked[["place", "rank", "probability", "people_at_risk", "road_km_at_risk"]].assign(
-        cube=cube, time=np.datetime64(day, "us"), model_version=np.int32(model_version)
-    )
-    names = ["cube", "place", "time", "rank", "probability", "people_at_risk", "road_km_at_risk", "model_version"]
-    return rows[names].astype({"rank": np.int32, "model_version": np.int32})
-
-
-def _top(ranked: pd.DataFrame, count: int = 5) -> list[dict[str, Any]]:
-    if ranked.empty:
-        return []
-    names = ("rank", "name", "probability", "people", "people_at_risk")
-    rows = ranked.head(count)
-    return [dict(zip(names, row, strict=True)) for row in zip(*(rows[name].tolist() for name in names), strict=True)]
-
-
 def _draw_reasons(forecaster: Forecaster, row: pd.DataFrame, folder: Path) -> Path:
     explained = grouped(forecaster.explain(row), "variable")["attribution"].isel(instance=0).sel(output=OUTPUT)
-    reasons = pd.Series(explained.to_numpy(), index=[str(name) for name in explained["variable"].values])
     day = pd.Timestamp(row["time"].iloc[0])
+    reasons = pd.Series(explained.to_numpy(), index=[str(name) for name in explained["variable"].values])
     return draw_reasons(
         reasons,
-        folder / "explanation.png",
+        folder / f"explanation_{day + pd.Timedelta(days=1):%Y-%m-%d}.png",
         title=f"{forecaster.shown}: why cell {row['cell_id'].iloc[0]} is in danger, forecast made on {day:%Y-%m-%d}",
         prediction=f"probability {row[PROBABILITY].iloc[0]:.3g}; compared with the same place on a usual day",
     )

@@ -45,16 +45,16 @@ def draw_danger(table: pd.DataFrame, path: Path, *, title: str, base_rate: float
     figure = Figure(figsize=(13, 5.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     scale = LogNorm(base_rate / 30, min(1.0, base_rate * 300))
-    image = left.imshow(danger, norm=scale, cmap="inferno", interpolation="nearest")
-    figure.colorbar(image, ax=left, shrink=0.8, label="probability of fire (unit 1)")
+    image = left.imshow(danger, norm=scale, cmap="YlOrRd", interpolation="nearest")
+    figure.colorbar(image, ax=left, shrink=0.8, extend="both", label="probability of fire (unit 1)")
     burnt = table[table["fire"] == 1]
     if len(burnt):
         left.scatter(
-            burnt["col"], burnt["row"], s=14, facecolors="none", edgecolors="cyan", linewidths=0.8, label="burnt"
+            burnt["col"], burnt["row"], s=14, facecolors="none", edgecolors="tab:blue", linewidths=1.0, label="burnt"
         )
         left.legend(loc="lower right", fontsize=8)
     for _, place in places.head(_TOP).iterrows():
-        left.annotate(str(place["rank"]), (place["col"], place["row"]), color="white", fontsize=8, weight="bold")
+        left.annotate(str(place["rank"]), (place["col"], place["row"]), color="black", fontsize=8, weight="bold")
     left.set_title("danger; numbers: places most at risk" if len(places) else "danger")
     image = right.imshow(spread / danger, cmap="viridis", interpolation="nearest", vmin=0, vmax=1)
     figure.colorbar(image, ax=right, shrink=0.8, label="spread over seeds, share of the probability (unit 1)")
@@ -143,13 +143,14 @@ def write_netcdf(
 
 
 def write_places(ranked: pd.DataFrame, folder: Path, attrs: dict[str, Any]) -> list[Path]:
-    """Write the ranked places as CSV and as GeoJSON; each file appears once it is whole."""
+    """Write the places, ranked for each date, as CSV and as GeoJSON; each file appears once it is whole."""
+    dated = ranked.assign(date=(ranked["time"] + pd.Timedelta(days=1)).dt.strftime("%Y-%m-%d"))
     columns = ["rank", "name", "kind", "place", "longitude", "latitude", "probability", "people", "people_at_risk"]
-    table = ranked[[*columns, "road_km", "road_km_at_risk"]]
+    table = dated[["date", *columns, "road_km", "road_km_at_risk"]]
     features = [
         {
             "type": "Feature",
-            "id": row["place"],
+            "id": f"{row['place']} {row['date']}",
             "geometry": {"type": "Point", "coordinates": [row["longitude"], row["latitude"]]},
             "properties": {key: _plain(value) for key, value in row.items() if key not in ("longitude", "latitude")},
         }

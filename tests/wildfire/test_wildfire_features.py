@@ -119,7 +119,9 @@ def test_cases_stand_for_all_cell_days(monkeypatch: pytest.MonkeyPatch) -> None:
     land = random.uniform(size=(45, 45)) > 0.1
     burned = ((random.uniform(size=(len(times), 45, 45)) < 1e-3) & land).astype(np.uint8)
     split = cases.year_split(times)
-    chosen = cases.choose_cases(lambda days: burned[days], times, land, split)
+    danger = random.uniform(size=len(times))
+    danger[[5, 1000]] = np.nan, 2.0  # the second in the test year, known without looking at fires
+    chosen = cases.choose_cases(lambda days: burned[days], times, land, split, danger=danger)
     ground = cases.deal_ground(land)
     keys = (chosen.day * 45 + chosen.row) * 45 + chosen.column
     assert len(np.unique(keys)) == len(keys), "a cell-day is one case"
@@ -137,6 +139,9 @@ def test_cases_stand_for_all_cell_days(monkeypatch: pytest.MonkeyPatch) -> None:
             assert (mine.fire == 0).sum() == cases.RATIO * mine.fire.sum()
     newest = chosen.take((chosen.part == "map") & (chosen.day == len(times) - 1))
     assert (newest.fire == -1).all() and len(newest) > 1000
+    worst = burned[np.flatnonzero(split.select(times, "test"))[:-1] + 1].sum(axis=(1, 2)).argmax()
+    mapped = {1000, int(np.flatnonzero(split.select(times, "test"))[worst]), len(times) - 1}
+    assert set(chosen.take(chosen.part == "map").day) == mapped
 
 
 def test_a_part_without_fire_is_refused() -> None:

@@ -194,7 +194,7 @@ def score_part(samples: Samples, forecast: Weights, map_days: int) -> dict[str, 
     return scores | flat_point(point, RECALL)
 
 
-def draw(evaluation: Evaluation, runs: Sequence[dict[str, Any]], folder: Path, shown: str) -> list[Path]:
+def draw(evaluation: Evaluation, runs: Sequence[dict[str, Any]], seeds: int, folder: Path, shown: str) -> list[Path]:
     """Draw learning curves, calibration, and ranking beside the baselines; return the PNG files."""
     curves = [
         {name: [step["metrics"][name] for step in run["history"]] for name in run["history"][0]["metrics"]}
@@ -207,7 +207,7 @@ def draw(evaluation: Evaluation, runs: Sequence[dict[str, Any]], folder: Path, s
         learning_curve(
             curves,
             folder / "learning_curve.png",
-            title=f"{shown}: training and validation loss, {len(runs)} seeds",
+            title=f"{shown}: training and validation loss, {seeds} seeds",
             ylabel="log loss, balanced as in training (unit 1)",
         ),
         draw_calibration(
