@@ -25,9 +25,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from deepcube.oblivious import Strategy
+
 TRIALS = 24
 STEPS = 10
 SEEDS = (1, 2, 3)
+ROWS = 128
+"""Of a global batch."""
 
 
 def null(hparams: dict[str, Any]) -> float:
@@ -134,25 +138,55 @@ def _wide() -> Any:
     return torch.nn.Sequential(torch.nn.Linear(512, 2048), torch.nn.ReLU(), *layers, torch.nn.Linear(2048, 2))
 
 
+def _narrow() -> Any:
+    import torch
+
+    return torch.nn.Linear(512, 2)
+
+
 def _fit(model: Any, dataset: Any, hparams: dict[str, Any]) -> dict[str, float]:
-    """Train for some epochs and return the median time that they took, without the first."""
+    """Train for some epochs; return the least wall and processor time that one took, without the first."""
     import torch
 
     network = model()
     optimizer = torch.optim.AdamW(network.parameters())
-    loader = torch.utils.data.DataLoader(dataset, batch_size=128, shuffle=True)
-    times = []
+    loader = torch.utils.data.DataLoader(dataset, batch_size=hparams.get("rows", ROWS), shuffle=True)
+    walls, works = [], []
     for _ in range(hparams["epochs"]):
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         for x, y in loader:
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(x), y).backward()
             optimizer.step()
-        times.append(time.perf_counter() - begun)
-    return {"seconds": statistics.median(times[1:])}
+        walls.append(time.perf_counter() - begun)
+        works.append(time.process_time() - worked)
+    return {"seconds": min(walls[1:]), "processor_s": min(works[1:])}
 
 
-def _train(strategy: str, ranks: int, model: Any, dataset: Any, epochs: int, folder: Path) -> dict[str, Any]:
+class Unconnected(Strategy):
+    """Ranks that train a model each on their half of the rows and never speak: what the machine itself gives."""
+
+    name = "unconnected"
+    framework = "torch"
+
+    def join(self, rank: int, addresses: Any) -> None:
+        """Take the rank and one thread."""
+        import torch
+
+        torch.set_num_threads(1)
+        self.rank = rank
+
+    def wrap(self, parts: Any, seed: int) -> Any:
+        """Give each rank its rows."""
+        import torch
+
+        rows = parts["dataset"]
+        return {**parts, "dataset": torch.utils.data.Subset(rows, range(self.rank, len(rows), self.ranks))}
+
+
+def _train(
+    strategy: str | Strategy, ranks: int, model: Any, dataset: Any, hparams: dict[str, Any], folder: Path
+) -> dict[str, Any]:
     from maggy.experiment import experiment
 
     from deepcube.oblivious import DistributedConfig
@@ -162,7 +196,7 @@ def _train(strategy: str, ranks: int, model: Any, dataset: Any, epochs: int, fol
         ranks,
         model,
         dataset,
-        {"epochs": epochs},
+        hparams,
         optimization_key="seconds",
         directory=folder,
         environment={"OMP_NUM_THREADS": "1"},
@@ -172,36 +206,60 @@ def _train(strategy: str, ranks: int, model: Any, dataset: Any, epochs: int, fol
 
 
 def parallel() -> None:
-    """Compare the time of an epoch: 1024 patches of 4 x 64 x 64, batches of 128, a convolutional network."""
-    with tempfile.TemporaryDirectory() as folder:
-        alone = [_train("ddp", 1, _convolutional, _patches(), 4, Path(folder))["metric"]]
-        for strategy in ("ddp", "replicate", "zero1", "fsdp2"):
-            together = _train(strategy, 2, _convolutional, _patches(), 4, Path(folder))["metric"]
-            alone.append(_train("ddp", 1, _convolutional, _patches(), 4, Path(folder))["metric"])
-            one = statistics.mean(alone[-2:])  # measured before and after
-            _print(
-                f"parallel {strategy}",
-                one_process_one_thread_s=one,
-                two_ranks_one_thread_each_s=together,
-                efficiency_larger_is_better=one / (2 * together),
-            )
+    """Compare the time of an epoch: 1024 patches of 4 x 64 x 64, batches of 128, a convolutional network.
+
+    One process is measured before and after, and so are two that do not communicate, which is what the machine gives.
+    """
+    hparams = {"epochs": 5}
+
+    def measure(strategy: str | Strategy, ranks: int, **more: Any) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            found = _train(strategy, ranks, _convolutional, _patches(), {**hparams, **more}, Path(folder))
+        return dict(found["metrics"])
+
+    alone = [measure("ddp", 1)]
+    for strategy in ("ddp", "replicate", "zero1", "fsdp2"):
+        apart = measure(Unconnected(), 2, rows=ROWS // 2)
+        together = measure(strategy, 2)
+        alone.append(measure("ddp", 1))
+        one = {name: statistics.mean(each[name] for each in alone[-2:]) for name in together}
+        _print(
+            f"parallel {strategy}",
+            one_process_one_thread_s=one["seconds"],
+            two_ranks_one_thread_each_s=together["seconds"],
+            efficiency_larger_is_better=one["seconds"] / (2 * together["seconds"]),
+            efficiency_of_two_unconnected=one["seconds"] / (2 * apart["seconds"]),
+            of_two_unconnected=apart["seconds"] / together["seconds"],
+            of_processor_time=one["processor_s"] / (2 * together["processor_s"]),
+        )
 
 
 def memory() -> None:
-    """Compare what a rank holds: 18 million parameters, AdamW."""
-    with tempfile.TemporaryDirectory() as folder:
-        held = {}
-        for strategy in ("ddp", "zero1", "fsdp2"):
-            ranks = _train(strategy, 2, _wide, _vectors(), 1, Path(folder))["result"]["ranks"]
-            held[strategy] = {key: max(rank[key] for rank in ranks) for key in ranks[0]}
-            _print(
-                f"memory {strategy}",
-                **{
-                    f"{key}_of_ddp": held[strategy][key] / held["ddp"][key]
-                    for key in ("peak_mib", "optimizer_elements", "parameter_elements")
-                },
-                peak_mib=held[strategy]["peak_mib"],
-            )
+    """Compare what a rank holds: 18 million parameters, AdamW; the peak is the process's largest resident memory.
+
+    Most of a small training's memory is the framework, so what a rank holds above one with next to no parameters is
+    compared, too.
+    """
+
+    def held(strategy: str, model: Any) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            ranks = _train(strategy, 2, model, _vectors(), {"epochs": 2}, Path(folder))["result"]["ranks"]
+        return {key: max(rank[key] for rank in ranks) for key in ranks[0]}
+
+    empty = held("ddp", _narrow)["peak_mib"]
+    whole = held("ddp", _wide)
+    for strategy in ("ddp", "zero1", "fsdp2"):
+        found = whole if strategy == "ddp" else held(strategy, _wide)
+        _print(
+            f"memory {strategy}",
+            peak_mib=found["peak_mib"],
+            peak_mib_above_an_empty_rank=found["peak_mib"] - empty,
+            peak_above_an_empty_rank_of_ddp=(found["peak_mib"] - empty) / (whole["peak_mib"] - empty),
+            **{
+                f"{key}_of_ddp": found[key] / whole[key]
+                for key in ("peak_mib", "optimizer_elements", "parameter_elements")
+            },
+        )
 
 
 def start() -> None:

@@ -189,7 +189,11 @@ def _verdict_of_trials(train_fn: Any, config: Any, name: Callable[[Any], str], r
 
 
 def try_launcher(
-    name: str, reference: Mapping[str, Any], folder: Path, frameworks: Sequence[str] = tuple(FRAMEWORKS)
+    name: str,
+    reference: Mapping[str, Any],
+    folder: Path,
+    frameworks: Sequence[str] = tuple(FRAMEWORKS),
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Verdicts:
     """Run every mode of every framework on one launcher.
 
@@ -203,6 +207,8 @@ def try_launcher(
         Where runs are recorded.
     frameworks : sequence of str
         Which frameworks.
+    tell : callable
+        Told every verdict as it is found.
 
     Returns
     -------
@@ -211,12 +217,17 @@ def try_launcher(
     """
     launcher = make_launcher(name)
     found: Verdicts = {}
+
+    def note(verdicts: Mapping[str, str], framework: str) -> None:
+        for mode, word in verdicts.items():
+            found[mode, framework] = word
+            tell(f"{name}: {mode}, {FRAMEWORKS[framework]}: {word}")
+
     for framework in frameworks:
         for strategy in STRATEGIES[framework]:
-            for kind, word in distribute(framework, strategy, launcher, reference[framework]["whole"], folder).items():
-                found[f"{kind}; {strategy}", framework] = word
-        for mode, word in try_trials(framework, launcher, reference[framework], folder).items():
-            found[mode, framework] = word
+            kinds = distribute(framework, strategy, launcher, reference[framework]["whole"], folder)
+            note({f"{kind}; {strategy}": word for kind, word in kinds.items()}, framework)
+        note(try_trials(framework, launcher, reference[framework], folder), framework)
     return found
 
 
@@ -251,11 +262,15 @@ def main() -> None:
     logging.getLogger("ray").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as into:
         begun = time.perf_counter()
+
+        def tell(line: str) -> None:
+            print(f"{time.perf_counter() - begun:5.0f} s  {line}", file=sys.stderr, flush=True)
+
+        tell("training each mode in a single process, to compare with")
         reference = references(Path(into))
-        found = {}
-        for name in arguments.launchers or LAUNCHERS:
-            found[name] = try_launcher(name, reference, Path(into))
-            print(f"{name}: after {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+        found = {
+            name: try_launcher(name, reference, Path(into), tell=tell) for name in arguments.launchers or LAUNCHERS
+        }
     print(markdown(found))
 
 

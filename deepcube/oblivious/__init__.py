@@ -34,30 +34,32 @@ if TYPE_CHECKING:
     from deepcube.oblivious.artifact import MODEL_FILE, Signature, load_artifact, save_artifact
     from deepcube.oblivious.distributed import DistributedConfig
     from deepcube.oblivious.driver import Driver, ObliviousConfig, drives
-    from deepcube.oblivious.figures import learning_curve, parallel_coordinates, score_bars
+    from deepcube.oblivious.figures import learning_curve, score_bars
     from deepcube.oblivious.launchers import Launcher, LocalLauncher
+    from deepcube.oblivious.outcome import Outcome
     from deepcube.oblivious.record import RunRecord, working_folder
     from deepcube.oblivious.registry import register_model, upload_files
     from deepcube.oblivious.reporter import Reporter, Step
     from deepcube.oblivious.scores import Score, score, score_table, spread
-    from deepcube.oblivious.search import SearchConfig, TrialsConfig
+    from deepcube.oblivious.search import SearchConfig
     from deepcube.oblivious.single import SingleRunConfig
     from deepcube.oblivious.strategies import Strategy
+    from deepcube.oblivious.study_figures import parallel_coordinates
     from deepcube.oblivious.tracking import MlflowTracker, Tracker
-    from deepcube.oblivious.trials import Outcome
+    from deepcube.oblivious.trials_config import TrialsConfig
 
 # Loaded on first use: a worker process that only needs the reporter must not pay for Maggy's import of TensorFlow.
 _HOMES = {
     "AblationConfig": "ablation",
     "DistributedConfig": "distributed",
-    "TrialsConfig": "search",
+    "TrialsConfig": "trials_config",
     "Driver": "driver",
     "Launcher": "launchers",
     "LocalLauncher": "launchers",
-    "Outcome": "trials",
+    "Outcome": "outcome",
     "SearchConfig": "search",
     "Strategy": "strategies",
-    "parallel_coordinates": "figures",
+    "parallel_coordinates": "study_figures",
     "MODEL_FILE": "artifact",
     "MlflowTracker": "tracking",
     "ObliviousConfig": "driver",

@@ -18,9 +18,10 @@ from maggy.trial import Trial
 from deepcube.oblivious.calling import TrainResult
 from deepcube.oblivious.driver import drives
 from deepcube.oblivious.errors import ExperimentConfigError
+from deepcube.oblivious.outcome import Outcome
 from deepcube.oblivious.scores import spread
-from deepcube.oblivious.search import TrialsConfig, TrialsDriver
-from deepcube.oblivious.trials import Outcome
+from deepcube.oblivious.search import TrialsDriver
+from deepcube.oblivious.trials_config import TrialsConfig
 
 BASE = ""
 """Name of the run that has everything."""
@@ -178,13 +179,14 @@ class AblationDriver(TrialsDriver):
         ranking = sorted(components, key=lambda name: components[name]["importance"], reverse=True)
         base = spread(list(whole.values()))
         if config.figures:
-            from deepcube.oblivious.figures import importance_bars
+            from deepcube.oblivious.study_figures import importance_bars
 
             importance_bars(
                 {name: components[name] for name in ranking},
                 folder / "ablation.png",
                 title=config.name,
-                xlabel=f"loss of {config.optimization_key} without it",
+                metric=config.optimization_key,
+                confidence=config.confidence,
             )
         summary = {"ranking": ranking, "components": components, "base": base, "seeds": config.seeds}
         return TrainResult(base["mean"], {config.optimization_key: base["mean"]}, summary)

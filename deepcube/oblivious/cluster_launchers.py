@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,12 @@ from deepcube.oblivious.launchers import (
     worker_command,
 )
 from deepcube.oblivious.shipping import Job
+
+_TASK_SAYS = re.compile(r"worker (?P<rank>\d+) (?P<why>ended (?:with|by) .*?)\s*\(end of worker (?P=rank)\)", re.DOTALL)
+"""What :func:`run_beside` raises, within an engine's traceback."""
+
+_AGENT_SAYS = re.compile(r"Root Cause.*?\brank\s*:\s*(?P<rank>\d+).*?\bexitcode\s*:\s*(?P<status>-?\d+)", re.DOTALL)
+"""What torchrun prints of the worker that died first."""
 
 
 class TorchrunLauncher(Launcher):
@@ -59,7 +66,10 @@ class _AgentFleet(Fleet):
         status = self._process.poll()
         if status is None:
             return {}
-        return dict.fromkeys(range(self._count), describe_exit(status) + tail(log_file(self._folder, 0)))
+        printed = tail(log_file(self._folder, 0))
+        if cause := _AGENT_SAYS.search(printed):
+            return _with_cause(int(cause["rank"]), describe_exit(int(cause["status"])) + printed, self._count)
+        return dict.fromkeys(range(self._count), describe_exit(status) + printed)
 
     def stop(self) -> None:
         signal_group(self._process, signal.SIGTERM)
@@ -69,8 +79,15 @@ class _AgentFleet(Fleet):
 class _ThreadFleet(Fleet):
     """Workers that an engine runs as the tasks of one call, made in a thread of its own."""
 
-    def __init__(self, run: Any, cancel: Any, count: int, revives: bool) -> None:
-        self._count, self._cancel, self._revives = count, cancel, revives
+    def __init__(
+        self,
+        run: Callable[[], object],
+        cancel: Callable[[], object],
+        count: int,
+        revives: bool,
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._count, self._cancel, self._revives, self._close = count, cancel, revives, close
         self._end: str | None = None
 
         def call() -> None:
@@ -84,7 +101,11 @@ class _ThreadFleet(Fleet):
         self._thread.start()
 
     def dead(self) -> dict[int, str]:
-        return {} if self._end is None else dict.fromkeys(range(self._count), self._end)
+        if self._end is None:
+            return {}
+        if cause := _TASK_SAYS.search(self._end):
+            return _with_cause(int(cause["rank"]), cause["why"], self._count)
+        return dict.fromkeys(range(self._count), self._end)
 
     def restart(self, number: int) -> bool:
         return self._revives and self._end is None  # :func:`run_beside` does it
@@ -96,6 +117,8 @@ class _ThreadFleet(Fleet):
         if self._end is None:
             self._cancel()
         self._thread.join(timeout=10)
+        self._close()
+        self._close = lambda: None
 
 
 class SparkLauncher(Launcher):
@@ -150,7 +173,8 @@ class RayLauncher(Launcher):
     Parameters
     ----------
     address : str, optional
-        Of a Ray cluster; by default a new one on this machine, which ends with the experiment.
+        Of a Ray cluster; by default the one that this program has joined with ``ray.init``, else a new one on this
+        machine, which ends with the experiment.
     """
 
     name = "ray"
@@ -179,10 +203,14 @@ class RayLauncher(Launcher):
         def cancel() -> None:
             for each in tasks:
                 ray.cancel(each, force=True)
-            if own:
-                ray.shutdown()
 
-        return _ThreadFleet(lambda: ray.get(tasks), cancel, count, job.revive)
+        return _ThreadFleet(lambda: ray.get(tasks), cancel, count, job.revive, ray.shutdown if own else lambda: None)
+
+
+def _with_cause(rank: int, why: str, count: int) -> dict[int, str]:
+    """Return why all workers are dead: one ended by itself, and is named first, the others because of it."""
+    others = [number for number in range(count) if number != rank]
+    return {rank: why, **dict.fromkeys(others, f"was ended because worker {rank} {why}")}
 
 
 def job_parts(job: Job) -> dict[str, Any]:
@@ -226,7 +254,7 @@ def run_beside(parts: Mapping[str, Any], rank: int, host: str | None) -> int:
         while status and parts["revive"] and _listens(job.host, job.port):
             status = _run_logged(worker_command(folder, rank), environment, log)
         if status:
-            raise RuntimeError(f"worker {rank} {describe_exit(status)}{tail(log)}")
+            raise RuntimeError(f"worker {rank} {describe_exit(status)}{tail(log)}\n(end of worker {rank})")
     return rank
 
 

@@ -15,6 +15,7 @@ from deepcube.oblivious.launchers import Launcher
 from deepcube.oblivious.shipping import Job, pack
 
 _WATCH_S = 0.25
+_WHY_S = 5.0
 
 Event = tuple[int, Message]
 """Number of a worker and its message; ``{"kind": "dead", "reason": ...}`` when it is gone."""
@@ -62,7 +63,8 @@ class Crew:
         payload = pack(train_fn, parts)
         self._hub = Hub(interface)
         self._reported: set[int] = set()
-        self._lost: set[int] = set()
+        self._lost: dict[int, float] = {}  # since when; their launcher may yet say why
+        self._revives = revive
         self._count = count
         self._interrupted = False
         self._handler: Any = None
@@ -107,7 +109,7 @@ class Crew:
         """End one worker, or at least part from it; its death is an event."""
         if not self._fleet.kill(number):
             self._hub.drop(number)
-            self._lost.add(number)
+            self._lost.setdefault(number, time.monotonic())
 
     def restart(self, number: int) -> bool:
         """Start one dead worker again; False if its launcher cannot."""
@@ -115,8 +117,13 @@ class Crew:
         if not self._fleet.restart(number):
             return False
         self._reported.discard(number)
-        self._lost.discard(number)
+        self._lost.pop(number, None)
         return True
+
+    @property
+    def puzzled(self) -> bool:
+        """Whether a worker is gone and its launcher has not said why yet; it is given some seconds to."""
+        return bool(self._lost.keys() - self._reported)
 
     def stop(self) -> None:
         """End all workers and close the hub."""
@@ -131,7 +138,9 @@ class Crew:
             self.kill(number)  # a worker that has hung up is of no use, whatever its process is still doing
         if gone - dead.keys():
             dead = self._fleet.dead()
-        dead = dict.fromkeys(self._lost, "lost its connection") | dead
+        patience = 0.0 if self._revives else _WHY_S
+        late = [number for number, since in self._lost.items() if time.monotonic() >= since + patience]
+        dead = dead | {number: "lost its connection" for number in late if number not in dead}
         fresh = {number: reason for number, reason in dead.items() if number not in self._reported}
         self._reported |= fresh.keys()
         return [(number, {"kind": "dead", "reason": reason}) for number, reason in fresh.items()]

@@ -251,7 +251,9 @@ class _Job:
         """Raise for the rank that failed first; a dead one explains why others lost their connection to it."""
         bad = [(rank, message) for rank, message in events if message["kind"] in ("dead", "error")]
         deadline = time.monotonic() + _GRACE_S
-        while time.monotonic() < deadline and not any(message["kind"] == "dead" for _, message in bad):
+        while (time.monotonic() < deadline or self.crew.puzzled) and not any(
+            message["kind"] == "dead" for _, message in bad
+        ):
             more = self.crew.events(0.1)
             bad += [(rank, message) for rank, message in more if message["kind"] in ("dead", "error")]
             if len({rank for rank, _ in bad}) == self.count:
@@ -283,11 +285,13 @@ def _check_factory(model: Any) -> None:
 
 
 def _check_rows(dataset: Any, ranks: int) -> None:
+    """Check that every rank gets a row of the training part: the first of several parts, as far as it can be told."""
     training = dataset[0] if isinstance(dataset, tuple | list) and dataset else dataset
-    try:
-        rows = len(training[0]) if isinstance(training, tuple | list) else len(training)
-    except TypeError:
-        return  # made on demand: the loader says so in the worker
+    if isinstance(training, tuple | list) and training:
+        training = training[0]
+    if isinstance(training, Mapping) or not hasattr(training, "__len__"):
+        return  # of the training function's own making: the loader says so in the worker
+    rows = len(training)
     if rows < ranks:
         raise ExperimentConfigError(
             f"Found {rows} rows of training data for {ranks} ranks; expected one per rank at least."

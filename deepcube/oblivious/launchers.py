@@ -26,7 +26,7 @@ class Fleet(ABC):
 
     @abstractmethod
     def dead(self) -> dict[int, str]:
-        """Return the numbers of workers that ended, each with why, as far as that is known here."""
+        """Return the numbers of workers that ended, each with why, as far as that is known here; the cause first."""
 
     @abstractmethod
     def stop(self) -> None:

@@ -6,7 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deepcube.oblivious.trials import Outcome
+from deepcube.oblivious.outcome import Outcome
 
 
 class SearchProgress:

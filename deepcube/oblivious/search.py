@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from maggy import Searchspace
 from maggy.earlystop.abstractearlystop import AbstractEarlyStop
@@ -18,119 +18,17 @@ from maggy.optimizer.abstractoptimizer import AbstractOptimizer
 
 from deepcube.oblivious.calling import TrainFn, TrainResult
 from deepcube.oblivious.crew import Crew
-from deepcube.oblivious.driver import Driver, ObliviousConfig, drives
-from deepcube.oblivious.errors import ExperimentConfigError, RecordError, WorkerError
+from deepcube.oblivious.driver import Driver, drives
+from deepcube.oblivious.errors import RecordError, WorkerError
 from deepcube.oblivious.journal import JOURNAL_FILE, Journal, read_journal
-from deepcube.oblivious.launchers import Launcher, LocalLauncher
-from deepcube.oblivious.options import at_least, shared_processors
+from deepcube.oblivious.options import at_least
+from deepcube.oblivious.outcome import Outcome, TrialObserver
 from deepcube.oblivious.progress import SearchProgress
 from deepcube.oblivious.record import RunRecord
 from deepcube.oblivious.reporter import Step
-from deepcube.oblivious.strategies import Strategy
 from deepcube.oblivious.suggesting import Suggester, check_space
-from deepcube.oblivious.trials import Outcome, Rule, Suggests, TrialObserver, TrialRunner, early_stop_rule
-
-Direction = Literal["min", "max"]
-
-
-class TrialsConfig(ObliviousConfig):
-    """What all experiments of many trials have in common.
-
-    Parameters
-    ----------
-    model, dataset, hparams
-        As in :class:`~deepcube.oblivious.ObliviousConfig`.
-    direction : {"max", "min"}
-        Whether a larger or a smaller metric is better (Maggy's default is the larger).
-    workers : int
-        Number of processes.
-    trial_timeout : float
-        Seconds without a report after which a trial counts as hung.
-    retries : int
-        How often a trial whose process died or hung is run again.
-    synchronous : bool
-        Run in batches that wait for their slowest trial, as bulk-synchronous engines do; to compare with.
-    launcher : Launcher, optional
-        What starts the workers; local processes by default.
-    environment : mapping of str to str, optional
-        Environment variables of the workers, over the defaults, which share the processors evenly.
-    interface : str
-        Address to listen on; loopback by default.
-    resume : pathlib.Path, optional
-        Folder of an interrupted experiment to continue.
-    show_progress, figures : bool
-        Show progress with the best so far in a terminal; draw figures at the end.
-    options
-        Those of :class:`~deepcube.oblivious.ObliviousConfig`.
-
-    Raises
-    ------
-    ExperimentConfigError
-        If an option cannot be.
-    RecordError
-        If there is nothing to continue in the folder.
-    """
-
-    es_interval = 1
-    es_min = 0
-    stops_early: Rule | None = None
-
-    def __init__(
-        self,
-        model: Any = None,
-        dataset: Any = None,
-        hparams: Mapping[str, Any] | None = None,
-        *,
-        direction: Direction = "max",
-        workers: int = 2,
-        trial_timeout: float = 3600.0,
-        retries: int = 1,
-        synchronous: bool = False,
-        launcher: Launcher | None = None,
-        environment: Mapping[str, str] | None = None,
-        interface: str = "127.0.0.1",
-        resume: Path | None = None,
-        show_progress: bool = True,
-        figures: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(model, dataset, hparams, **options)
-        at_least(1, workers=workers)
-        at_least(0, retries=retries)
-        self.direction = str(direction).lower()
-        if self.direction not in ("min", "max"):
-            raise ExperimentConfigError(f"Found direction={direction!r}; expected 'min' or 'max'.")
-        if not trial_timeout > 0:
-            raise ExperimentConfigError(f"Found trial_timeout={trial_timeout}; expected seconds, more than 0.")
-        self.workers, self.trial_timeout, self.retries = workers, float(trial_timeout), retries
-        self.synchronous, self.launcher = synchronous, launcher or LocalLauncher()
-        self.environment = {**shared_processors(workers), **(environment or {})}
-        self.interface, self.resume = interface, resume
-        self.show_progress, self.figures = show_progress, figures
-        if resume:
-            read_journal(Path(resume) / JOURNAL_FILE)
-
-    def order(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a worker is told of a trial: ``hparams``, ``seed`` and, for an ablation, ``without``."""
-        return {"hparams": {**self.hparams, **params}, "seed": self.seed}
-
-    def parts(self) -> dict[str, Any]:
-        """Return what every worker is sent."""
-        return {
-            "model": self.model,
-            "dataset": self.dataset,
-            "strategy": Strategy(),
-            "metric": self.optimization_key,
-        }
-
-    def identity(self) -> dict[str, Any]:
-        """Return what must be the same for an experiment to be continued; JSON-able."""
-        return {
-            "direction": self.direction,
-            "seed": self.seed,
-            "metric": self.optimization_key,
-            "hparams": {name: value for name, value in self.hparams.items() if isinstance(value, str | int | float)},
-        }
+from deepcube.oblivious.trials import Suggests, TrialRunner
+from deepcube.oblivious.trials_config import TrialsConfig, early_stop_rule
 
 
 class SearchConfig(TrialsConfig):
@@ -331,17 +229,25 @@ class SearchDriver(TrialsDriver):
         return TrainResult(best.metric or 0.0, best.metrics, summary)
 
     def _draw(self, finished: Sequence[Outcome], folder: Path) -> None:
-        from deepcube.oblivious.figures import learning_curve, parallel_coordinates
+        from deepcube.oblivious.study_figures import parallel_coordinates, trial_curves
 
-        name, metric = self.config.name, self.config.optimization_key
+        name, metric, best_first = self.config.name, self.config.optimization_key, self.config.direction
+        metrics = [o.metric or 0.0 for o in finished]
         parallel_coordinates(
             [o.hparams for o in finished],
-            [o.metric or 0.0 for o in finished],
+            metrics,
             folder / "parallel_coordinates.png",
-            title=name,
+            title=f"{name}: {len(finished)} trials",
             metric=metric,
-            best_first=self.config.direction,
+            best_first=best_first,
         )
-        curves = [{metric: [step[1] for step in o.history]} for o in finished if o.history]
-        if curves:
-            learning_curve(curves, folder / "learning_curves.png", title=name, ylabel=metric)
+        if any(o.history for o in finished):
+            trial_curves(
+                [o.history for o in finished],
+                metrics,
+                [o.stopped for o in finished],
+                folder / "learning_curves.png",
+                title=f"{name}: {len(finished)} trials",
+                metric=metric,
+                best_first=best_first,
+            )

@@ -8,15 +8,13 @@ What is learnt is judged by a linear probe (:func:`linear_probe`) beside the sam
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepcube.oblivious.errors import ExperimentConfigError
-
-if TYPE_CHECKING:
-    from deepcube.oblivious.reporter import Reporter
+from deepcube.oblivious.reporter import Reporter
 
 WEIGHTS_FILE = "encoder.pt"
 """The trained encoder's state, in the run's folder."""
@@ -175,7 +173,7 @@ def block_mask(patches: Any, block: int, share: float, draws: Draws) -> Any:
 
 
 def contrastive_train_fn(
-    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: "Reporter", seed: int
+    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: Reporter, seed: int
 ) -> dict[str, float]:
     """Pre-train by SimCLR.
 
@@ -207,7 +205,7 @@ def contrastive_train_fn(
 
 
 def masked_train_fn(
-    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: "Reporter", seed: int
+    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: Reporter, seed: int
 ) -> dict[str, float]:
     """Pre-train by masked autoencoding.
 

@@ -6,13 +6,11 @@ the unlabelled ones patches alone.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from deepcube.oblivious.errors import ExperimentConfigError
+from deepcube.oblivious.reporter import Reporter
 from deepcube.oblivious.selfsupervised import Draws, check_even, random_view
-
-if TYPE_CHECKING:
-    from deepcube.oblivious.reporter import Reporter
 
 _STRONG_NOISE = 0.3
 
@@ -62,7 +60,7 @@ def follow(teacher: Any, student: Any, decay: float) -> None:
 
 
 def consistency_train_fn(
-    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: "Reporter", seed: int
+    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: Reporter, seed: int
 ) -> dict[str, float]:
     """Train a classifier by pseudo-label consistency.
 
@@ -96,7 +94,7 @@ def consistency_train_fn(
 
 
 def mean_teacher_train_fn(
-    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: "Reporter", seed: int
+    model: Callable[..., Any], dataset: Any, hparams: Mapping[str, Any], reporter: Reporter, seed: int
 ) -> dict[str, float]:
     """Train a classifier that agrees with the moving average of itself.
 

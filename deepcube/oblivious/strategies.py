@@ -8,13 +8,11 @@ import resource
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from deepcube.oblivious.checkpoints import Checkpoints
 from deepcube.oblivious.errors import ExperimentConfigError
 from deepcube.oblivious.seeding import seed_everything
-
-if TYPE_CHECKING:
-    from deepcube.oblivious.checkpoints import Checkpoints
 
 Address = tuple[str, int]
 """Host and a free port of a rank."""
@@ -82,10 +80,8 @@ class Strategy:
         """
         return parts
 
-    def checkpoints(self, folder: Path) -> "Checkpoints":
+    def checkpoints(self, folder: Path) -> Checkpoints:
         """Return what saves and restores the state that the ranks share, in a folder that all of them see."""
-        from deepcube.oblivious.checkpoints import Checkpoints
-
         return Checkpoints(folder, self.rank)
 
     def reduce(self, value: float) -> float:

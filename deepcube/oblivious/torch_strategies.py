@@ -31,6 +31,7 @@ class TorchStrategy(Strategy):
         host, port = addresses[0]
         os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(len(addresses)))
         os.environ.setdefault("LOCAL_RANK", str(rank))
+        os.environ.pop("TORCHELASTIC_USE_AGENT_STORE", None)  # of torchrun, whose agent does not listen at that address
         self.rank = rank
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         if self.device == "cuda":

@@ -4,13 +4,11 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from deepcube.oblivious.errors import TrackingError
+from deepcube.oblivious.outcome import Outcome
 from deepcube.oblivious.reporter import Step
-
-if TYPE_CHECKING:
-    from deepcube.oblivious.trials import Outcome
 
 _STATUS = {"FINISHED": "FINISHED", "EARLY_STOPPED": "FINISHED", "FAILED": "FAILED", "KILLED": "KILLED"}
 _BATCH = 50
@@ -29,7 +27,7 @@ class Tracker(Protocol):
         """Take one reported step."""
         ...
 
-    def log_trial(self, name: str, outcome: "Outcome", metric_name: str) -> None:
+    def log_trial(self, name: str, outcome: Outcome, metric_name: str) -> None:
         """Take a finished trial of the run, with its steps."""
         ...
 
@@ -135,7 +133,7 @@ class MlflowTracker:
         if len(self._pending) >= _BATCH:
             self._flush()
 
-    def log_trial(self, name: str, outcome: "Outcome", metric_name: str) -> None:
+    def log_trial(self, name: str, outcome: Outcome, metric_name: str) -> None:
         """Log a trial as a nested run of the current one.
 
         Parameters

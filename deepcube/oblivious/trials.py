@@ -3,71 +3,25 @@
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from maggy.earlystop import MedianStoppingRule
-from maggy.earlystop.abstractearlystop import AbstractEarlyStop
 from maggy.trial import Trial
 
 from deepcube.oblivious.channel import Message
 from deepcube.oblivious.crew import Crew
-from deepcube.oblivious.errors import ExperimentConfigError, RecordError, TrainResultError, WorkerError
+from deepcube.oblivious.errors import RecordError, TrainResultError, WorkerError
 from deepcube.oblivious.journal import Entry, Journal
-
-if TYPE_CHECKING:
-    from deepcube.oblivious.search import TrialsConfig
+from deepcube.oblivious.outcome import Outcome, TrialObserver
+from deepcube.oblivious.trials_config import TrialsConfig
 
 _POLL_S = 0.2
 _STARTS = 3
 _BRIEF_S = 0.002
 _AHEAD = 16
 _CONFIDENCE = 4
-
-Rule = Callable[[Trial, Sequence[Trial], str], Any]
-"""Maggy's early-stop check: returns the trial's id if it should stop."""
-
-
-@dataclass
-class Outcome:
-    """How a trial ended.
-
-    Attributes
-    ----------
-    trial_id : str
-        Maggy's hash of its configuration.
-    hparams : dict
-        Sampled hyperparameters.
-    metric : float or None
-        Final metric; None if it failed.
-    metrics : dict of str to float
-        All final values.
-    history : list of [int, float]
-        Reported steps and their metric.
-    stopped : bool
-        Whether it was stopped early.
-    seconds : float
-        Time in the training function.
-    attempts : int
-        How often it was started.
-    directory : str
-        Folder with the files it left.
-    error : str or None
-        Traceback, or how its process ended.
-    """
-
-    trial_id: str
-    hparams: dict[str, Any]
-    metric: float | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-    history: list[list[float]] = field(default_factory=list)
-    stopped: bool = False
-    seconds: float = 0.0
-    attempts: int = 1
-    directory: str = ""
-    error: str | None = None
 
 
 class Suggests(Protocol):
@@ -107,10 +61,6 @@ class Suggests(Protocol):
         ...
 
 
-TrialObserver = Callable[[Outcome, Outcome | None], None]
-"""Called with every trial that ended and the best one so far."""
-
-
 @dataclass
 class _Running:
     """A trial on a worker."""
@@ -137,7 +87,7 @@ class TrialRunner:
         Folder of the search; each trial gets a folder of its own in it.
     """
 
-    def __init__(self, config: "TrialsConfig", suggester: Suggests, crew: Crew, journal: Journal, folder: Path) -> None:
+    def __init__(self, config: TrialsConfig, suggester: Suggests, crew: Crew, journal: Journal, folder: Path) -> None:
         self.config, self.suggester, self.crew, self.journal, self.folder = config, suggester, crew, journal, folder
         self.observers: Sequence[TrialObserver] = ()
         self.outcomes: dict[str, Outcome] = {}
@@ -372,22 +322,3 @@ class TrialRunner:
         outcome = self._outcome(running)
         outcome.error = f"its process {reason}"
         self._end(trial, outcome)
-
-
-def early_stop_rule(policy: str | AbstractEarlyStop) -> Rule | None:
-    """Return the early-stop check of a policy; None for ``"none"``.
-
-    Raises
-    ------
-    ExperimentConfigError
-        If it is neither ``"median"``, ``"none"`` nor a rule of Maggy's kind.
-    """
-    known: Mapping[str, Rule | None] = {"median": MedianStoppingRule.earlystop_check, "none": None}
-    if isinstance(policy, str) and policy.lower() in known:
-        return known[policy.lower()]
-    if isinstance(policy, AbstractEarlyStop):
-        rule: Rule = policy.earlystop_check
-        return rule
-    raise ExperimentConfigError(
-        f"Found es_policy={policy!r}; expected 'median', 'none' or one of Maggy's AbstractEarlyStop."
-    )

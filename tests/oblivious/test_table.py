@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks import oblivious_table as table
 
+pytest.importorskip("torch", reason="torch is optional")
+
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
@@ -21,6 +23,14 @@ def test_every_mode_equals_a_single_process(tmp_path, reference, launcher):
     assert {mode for mode, framework in found if framework == "torch"} == torch | {"search", "ablation"}
     keras = {mode for mode, framework in found if framework != "torch"}
     assert keras == {f"supervised; {s}" for s in ("mirrored", "jax-data", "jax-model")} | {"search", "ablation"}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("launcher", table.LAUNCHERS[1:])
+def test_every_kind_of_learning_runs_on_every_launcher(tmp_path, reference, launcher):
+    """The small form of the slow tests above: the workers do the same whatever started them."""
+    found = table.distribute("torch", "ddp", table.make_launcher(launcher), reference["torch"]["whole"], tmp_path)
+    assert found == dict.fromkeys(table.LEARNING, table.EQUAL)
 
 
 def test_a_wrong_loss_is_seen():
