@@ -1,9 +1,9 @@
-"""What every use case's predictor has in common: reading a request, and looking cells up in the online store."""
+"""What every use case's predictor has in common: reading a request, looking cells up in the online store, answering."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -52,6 +52,45 @@ def split_options(
         instances.append(instance)
         wishes.append(own or for_all)
     return instances, wishes
+
+
+def answered(
+    forecasts: list[dict[str, Any]],
+    wishes: list[ExplainOptions | None],
+    explain: Callable[[list[int], ExplainOptions], tuple[pd.DataFrame, list[dict[str, Any]]]],
+    *,
+    simulated: bool,
+) -> list[dict[str, Any]]:
+    """Put forecasts and their explanations together; instances with equal wishes are explained in one go.
+
+    Parameters
+    ----------
+    forecasts : list of dict
+        One forecast per instance.
+    wishes : list of ExplainOptions or None
+        How each is to be explained, if at all.
+    explain : callable
+        From positions and a wish to the inputs of these instances, one row each, and their explanations.
+    simulated : bool
+        Whether the model was trained on a simulated cube, which explained answers say.
+
+    Returns
+    -------
+    list of dict
+        The forecast as it is, or ``prediction``, ``inputs``, ``explanation`` and, where it is true, ``simulated``.
+    """
+    answers = list(forecasts)
+    for wanted in dict.fromkeys(one for one in wishes if one is not None):
+        positions = [position for position, one in enumerate(wishes) if one == wanted]
+        inputs, explanations = explain(positions, wanted)
+        for number, (position, explanation) in enumerate(zip(positions, explanations, strict=True)):
+            answers[position] = {
+                "prediction": forecasts[position],
+                "inputs": inputs.iloc[number].to_dict(),
+                "explanation": explanation,
+                **({"simulated": True} if simulated else {}),
+            }
+    return answers
 
 
 class OnlineFeatures:

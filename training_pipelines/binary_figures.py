@@ -35,16 +35,17 @@ def draw_calibration(tables: Mapping[str, pd.DataFrame], path: Path, *, title: s
 
     figure = Figure(figsize=(5.5, 5), layout="constrained")
     axes = figure.subplots()
-    # Rare events have all their probabilities near 0: the axes end where the curves do.
+    # Rare events have all their probabilities near 0: the axes end where the curves do. Intervals of bins of few cases
+    # reach far beyond and may be cut.
     right, top = (
-        min(1.0, 1.05 * max(float(table[name].max()) for table in tables.values())) or 1.0
-        for name in ("forecast", "high")
+        min(1.0, factor * max(float(table[name].max()) for table in tables.values())) or 1.0
+        for name, factor in (("forecast", 1.05), ("observed", 1.4))
     )
     end = min(right, top)
     axes.plot((0, end), (0, end), color="0.5", linewidth=1, linestyle="--", label="perfect")
     for name, table in tables.items():
         below, above = table["observed"] - table["low"], table["high"] - table["observed"]
-        label = f"{name} (ECE {table.attrs['ece']:.3f})" if "ece" in table.attrs else name
+        label = f"{name} (ECE {table.attrs['ece']:.2g})" if "ece" in table.attrs else name
         axes.errorbar(
             table["forecast"].to_numpy(),
             table["observed"].to_numpy(),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from features import drought
+from inference_pipelines.batches import read_rows
 from inference_pipelines.drought.forecaster import Forecaster
 
 if TYPE_CHECKING:
@@ -57,13 +58,8 @@ def read_inputs(fs: "FeatureStore", view: Any, forecaster: Forecaster) -> pd.Dat
     pandas.DataFrame
         Keys, ``time`` and model inputs; one row per cell and origin.
     """
-    start = pd.Timestamp(forecaster.signature.details["split"]["test_start"]).to_pydatetime()
-    rows = view.get_batch_data(start_time=start, primary_key=True, event_time=True)
-    # Both joined groups have these keys, so the client puts project, group and version before their names.
-    root = drought.targets_group(fs)
-    names = {f"{root.name}_{root.version}_{key}": key for key in (*drought.KEYS, "time")}
-    found = {column: key for column in rows.columns for suffix, key in names.items() if column.endswith(suffix)}
-    return rows.rename(columns=found)[[*drought.KEYS, "time", *forecaster.signature.inputs]]
+    start = pd.Timestamp(forecaster.signature.details["split"]["test_start"])
+    return read_rows(view, drought.targets_group(fs), drought.KEYS, start, forecaster.signature.inputs)
 
 
 def forecast_rows(inputs: pd.DataFrame, forecaster: Forecaster, model_version: int) -> pd.DataFrame:

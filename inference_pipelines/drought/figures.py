@@ -8,28 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from features import drought
-
-
-def to_grid(table: pd.DataFrame, column: str, shape: tuple[int, int]) -> np.ndarray:
-    """Put one value per cell onto the grid of the cube.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per cell, with its ``row`` and ``col`` in the grid.
-    column : str
-        The value to place.
-    shape : tuple of int
-        Rows and columns of the grid.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape ``shape``
-        NaN where there is no cell.
-    """
-    grid = np.full(shape, np.nan)
-    grid[table["row"].to_numpy(), table["col"].to_numpy()] = table[column].to_numpy(float)
-    return grid
+from inference_pipelines.batches import to_grid
 
 
 def most_telling_origin(predictions: pd.DataFrame, targets: pd.DataFrame) -> pd.Timestamp:

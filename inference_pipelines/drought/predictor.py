@@ -18,8 +18,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from deepcube.explain import ExplainOptions
 from inference_pipelines.drought.forecaster import Forecaster
-from inference_pipelines.endpoint import OnlineFeatures, split_options
+from inference_pipelines.endpoint import OnlineFeatures, answered, split_options
 
 
 class Predict:
@@ -55,14 +58,9 @@ class Predict:
         table = self._forecaster.signature.table(self._online.resolve(instances))
         self._forecaster.check(table)
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
-        for wanted in dict.fromkeys(one for one in explain if one is not None):
-            positions = [position for position, one in enumerate(explain) if one == wanted]
-            explanations = self._forecaster.answer(table.iloc[positions], wanted)
-            for position, explanation in zip(positions, explanations, strict=True):
-                forecasts[position] = {
-                    "prediction": forecasts[position],
-                    "inputs": table.iloc[position].to_dict(),
-                    "explanation": explanation,
-                    **({"simulated": True} if self._forecaster.simulated else {}),
-                }
-        return forecasts
+
+        def explained(positions: list[int], wanted: ExplainOptions) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+            rows = table.iloc[positions]
+            return rows, self._forecaster.answer(rows, wanted)
+
+        return answered(forecasts, explain, explained, simulated=self._forecaster.simulated)

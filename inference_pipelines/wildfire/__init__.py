@@ -177,6 +177,7 @@ def _draw_reasons(forecaster: Forecaster, row: pd.DataFrame, folder: Path) -> Pa
     return draw_reasons(
         reasons,
         folder / f"explanation_{day + pd.Timedelta(days=1):%Y-%m-%d}.png",
-        title=f"{forecaster.shown}: why cell {row['cell_id'].iloc[0]} is in danger, forecast made on {day:%Y-%m-%d}",
-        prediction=f"probability {row[PROBABILITY].iloc[0]:.3g}; compared with the same place on a usual day",
+        title=f"{forecaster.shown}: forecast made on {day:%Y-%m-%d}, greatest danger",
+        prediction=f"cell {row['cell_id'].iloc[0]}: probability {row[PROBABILITY].iloc[0]:.2g}, "
+        "compared with the same place on a usual day",
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from features import wildfire
+from inference_pipelines.batches import read_rows
 from inference_pipelines.wildfire.forecaster import CLASS, PROBABILITY, SPREAD, Forecaster
 
 if TYPE_CHECKING:
@@ -77,13 +78,8 @@ def read_inputs(fs: FeatureStore, view: Any, forecaster: Forecaster) -> pd.DataF
     pandas.DataFrame
         Keys, ``time``, ``fire`` (-1 where unknown), ``row``, ``col`` (-1 in tables), ``weather_cell`` and model inputs.
     """
-    start = pd.Timestamp(forecaster.signature.details["test_start"]).to_pydatetime()
-    rows = view.get_batch_data(start_time=start, primary_key=True, event_time=True)
-    # Joined groups share these keys, so the client puts project, group and version before their names.
-    targets = wildfire.targets_group(fs)
-    names = {f"{targets.name}_{targets.version}_{key}": key for key in (*wildfire.KEYS, "time")}
-    found = {column: key for column in rows.columns for suffix, key in names.items() if column.endswith(suffix)}
-    inputs = rows.rename(columns=found)[[*wildfire.KEYS, "time", *forecaster.signature.inputs]]
+    start, targets = pd.Timestamp(forecaster.signature.details["test_start"]), wildfire.targets_group(fs)
+    inputs = read_rows(view, targets, wildfire.KEYS, start, forecaster.signature.inputs)
     known = targets.select([*wildfire.KEYS, "time", wildfire.LABEL, "row", "col", "weather_cell"])
     truth = known.filter(targets.get_feature("cube") == forecaster.cube).read()
     for frame in (inputs, truth):
@@ -106,10 +102,3 @@ def map_days(inputs: pd.DataFrame) -> list[pd.Timestamp]:
         return []
     counts = placed.groupby("time").size()
     return sorted(counts.index[counts > 0.9 * counts.max()])
-
-
-def to_grid(table: pd.DataFrame, column: str, shape: tuple[int, int], fill: float = np.nan) -> np.ndarray:
-    """Put one value per cell onto the fire grid, shape ``shape``."""
-    grid = np.full(shape, fill)
-    grid[table["row"].to_numpy(int), table["col"].to_numpy(int)] = table[column].to_numpy(float)
-    return grid

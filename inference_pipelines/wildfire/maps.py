@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features import wildfire
-from inference_pipelines.wildfire.batch import to_grid
+from inference_pipelines.batches import to_grid
 from inference_pipelines.wildfire.forecaster import PROBABILITY, Forecaster
 from inference_pipelines.wildfire.products import draw_danger, write_netcdf, write_places
 

@@ -26,10 +26,11 @@ from typing import Any
 
 import pandas as pd
 
+from deepcube.explain import ExplainOptions
 from deepcube.oblivious import InstanceError, Signature
 from features.wildfire import Layout, group_of, quantity_of
 from features.wildfire.usual import OUTPUT
-from inference_pipelines.endpoint import OnlineFeatures, split_options
+from inference_pipelines.endpoint import OnlineFeatures, answered, split_options
 from inference_pipelines.wildfire.forecaster import Forecaster
 
 
@@ -65,18 +66,12 @@ class Predict:
         instances, explain = split_options(self._forecaster.explainer, inputs, options.get("explain", False))
         table = read_instances(self._forecaster.signature, self._online.resolve(instances))
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
-        for wanted in dict.fromkeys(one for one in explain if one is not None):
-            positions = [position for position, one in enumerate(explain) if one == wanted]
-            explanations = self._forecaster.answer(table.iloc[positions], wanted)
-            filled = self._forecaster.filled(table.iloc[positions])
-            for number, (position, explanation) in enumerate(zip(positions, explanations, strict=True)):
-                forecasts[position] = {
-                    "prediction": forecasts[position],
-                    "inputs": filled.iloc[number].to_dict(),
-                    "explanation": _summed(explanation),
-                    **({"simulated": True} if self._forecaster.simulated else {}),
-                }
-        return forecasts
+
+        def explained(positions: list[int], wanted: ExplainOptions) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+            rows = table.iloc[positions]
+            return self._forecaster.filled(rows), [_summed(one) for one in self._forecaster.answer(rows, wanted)]
+
+        return answered(forecasts, explain, explained, simulated=self._forecaster.simulated)
 
 
 def read_instances(signature: Signature, instances: list[Any]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import xarray as xr
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from inference_pipelines.wildfire.batch import to_grid
+from inference_pipelines.batches import to_grid
 from inference_pipelines.wildfire.forecaster import PROBABILITY, SPREAD
 
 _TOP = 10

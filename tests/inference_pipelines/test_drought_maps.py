@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from features import drought
+from inference_pipelines.batches import to_grid
 from inference_pipelines.deployments import deployment_name
-from inference_pipelines.drought.figures import draw_maps, most_telling_origin, to_grid
+from inference_pipelines.drought.figures import draw_maps, most_telling_origin
 
 DAYS = pd.date_range("2010-01-01", periods=4)
 
