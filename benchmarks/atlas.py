@@ -3,8 +3,10 @@
 ``python -m benchmarks.atlas tiles --data FOLDER --titiler PYTHON --xpublish PYTHON`` asks all servers in turn for the
 same 256-pixel tiles of random steps of one cube of daily images (512 x 512 cells, a chunk an image); each PYTHON is the
 interpreter of an environment that has the peer (titiler.xarray 2.4 and xpublish-tiles 0.4 do not fit into ours).
-``python -m benchmarks.atlas browser --data FOLDER`` times the first map and 20 steps of a layer of 500 x 550 cells in
-headless Chromium, drawn in software, beside the same steps as tiles.
+``python -m benchmarks.atlas browser --data FOLDER`` times the first map, 20 steps to the next image and 20 jumps to
+another of a layer of 500 x 550 cells in headless Chromium, drawn in software, beside the same as tiles, and with
+``--before STATIC`` beside another build of the page. ``python -m benchmarks.atlas levels --data FOLDER`` times the
+first map of a cube of a billion cells beside that of a small one.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -63,13 +67,16 @@ def make_cube(path: Path, times: int, rows: int, columns: int, name: str) -> Pat
     return path
 
 
-def serve(path: str, port: int) -> None:
-    """Serve the atlas of a cube until ended."""
+def serve(path: str, port: int, static: str | None = None) -> None:
+    """Serve the atlas of a cube until ended, with the page of a folder instead of ours if one is named."""
     import uvicorn
 
+    import deepcube.atlas.server as atlas_server
     from deepcube.atlas import Atlas, AtlasConfig, Sessions, build_app
     from deepcube.cubes import open_cube
 
+    if static is not None:
+        atlas_server.STATIC = Path(static)
     app = build_app(AtlasConfig(Atlas([open_cube(path, name="cube")]), Sessions(KEY), port))
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error", access_log=False)
 
@@ -157,40 +164,154 @@ def tiles(data: Path, peers: dict[str, str], requests: int) -> list[Comparison]:
     ]
 
 
-def browser(data: Path) -> list[Comparison]:
-    """Time the first map and steps of a layer, as whole images and as tiles."""
+def browser(data: Path, before: Path | None) -> list[Comparison]:
+    """Time the first map and steps of a layer: the page as it is, as tiles, and as it was."""
     from playwright.sync_api import sync_playwright
 
     from deepcube.embedded.server import free_port
 
     cube = make_cube(data / "steps.zarr", 60, 500, 550, "ndvi")
-    port = free_port()
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    arguments = ["--no-sandbox", "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking"]
-    found: dict[str, list[float]] = {"first": [], "frame": [], "tiles": []}
-    with running([sys.executable, "-m", "benchmarks.atlas", "serve", str(cube), str(port)], port):
-        fetch(f"http://127.0.0.1:{port}/api/layer?in=cube&layer=ndvi")
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=program, args=arguments)
-            for mode in ("frame", "tiles"):
-                context = chromium.new_context(viewport={"width": 1280, "height": 800})
-                context.request.post(f"http://127.0.0.1:{port}/api/session", data={"key": KEY})
-                page = context.new_page()
-                page.goto(f"http://127.0.0.1:{port}/#in=cube&layer=ndvi&time=2024-01-05&mode={mode}")
-                _until(page, "window.atlas && window.atlas.measured.ready !== null")
-                found["first"].append(page.evaluate("window.atlas.measured.ready"))
-                if mode == "tiles":
-                    page.evaluate("window.atlas.main.mode = 'tiles'; window.atlas.map.clear()")
-                for _ in range(21):
-                    page.evaluate("window.atlas.measured.step = null")
-                    page.get_by_label("Next step").click()
-                    _until(page, "window.atlas.measured.step !== null")
-                    found[mode].append(page.evaluate("window.atlas.measured.step"))
-                context.close()
-            chromium.close()
-    print(f"first map: {min(found['first']):.0f} ms, the page's files not yet stored: {found['first'][0]:.0f} ms")
-    step, tiled = (statistics.median(found[mode][1:]) for mode in ("frame", "tiles"))
-    return [Comparison("step of 500 x 550 cells in the browser, p50", step, tiled, "the same as tiles", "ms", 1.0)]
+    pages = {"ours": None, "the same as tiles": None} | ({} if before is None else {"the page before": str(before)})
+    found: dict[str, Timings] = {}
+    with ExitStack() as servers, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=_program(), args=_ARGUMENTS)
+        ports = {name: free_port() for name in pages}
+        for name, static in pages.items():
+            command = [sys.executable, "-m", "benchmarks.atlas", "serve", str(cube), str(ports[name])]
+            servers.enter_context(running([*command, *([] if static is None else [static])], ports[name]))
+            fetch(f"http://127.0.0.1:{ports[name]}/api/layer?in=cube&layer=ndvi")
+            found[name] = Timings([], [], [])
+        for _ in range(_VISITS):
+            for name, port in ports.items():
+                _visit(chromium, port, found[name], tiles=name == "the same as tiles")
+        chromium.close()
+    ours = found.pop("ours")
+    print(f"first map: {statistics.median(ours.first):.0f} ms, of {_VISITS} browsers without anything stored")
+    return [
+        Comparison(f"{what} in the browser, p50", statistics.median(mine), statistics.median(theirs), name, "ms", 1.0)
+        for name, other in found.items()
+        for what, mine, theirs in (
+            ("first map", ours.first, other.first),
+            ("next step of 500 x 550 cells", ours.next, other.next),
+            ("jump to another step", ours.jump, other.jump),
+        )
+        if theirs
+    ]
+
+
+_VISITS, _STEPS = 5, 21
+_ARGUMENTS = ["--no-sandbox", "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking"]
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Milliseconds until the first map of each visit, and of steps."""
+
+    first: list[float]
+    next: list[float]
+    jump: list[float]
+
+
+def _program() -> str | None:
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def _visit(chromium: Any, port: int, found: Timings, tiles: bool = False) -> None:
+    """Open the page once in a new browser window; on the first visits also step through the layer."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    context.request.post(f"http://127.0.0.1:{port}/api/session", data={"key": KEY})
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{port}/#in=cube&layer=ndvi&time=2024-01-05")
+    _until(page, "window.atlas && window.atlas.measured.ready !== null")
+    if not tiles:
+        found.first.append(page.evaluate("window.atlas.measured.ready"))
+    if len(found.next) < 2 * _STEPS:
+        if tiles:
+            page.evaluate("window.atlas.main.mode = 'tiles'")
+        generator = np.random.default_rng(len(found.next))
+        for step in range(_STEPS):
+            page.evaluate("window.atlas.measured.step = null")
+            page.get_by_label("Next step").click()
+            _until(page, "window.atlas.measured.step !== null")
+            if step:
+                found.next.append(page.evaluate("window.atlas.measured.step"))
+        for position in generator.permutation(60)[: _STEPS - 1]:
+            page.evaluate("window.atlas.measured.step = null")
+            page.get_by_label("Time step").fill(str(position))
+            _until(page, "window.atlas.measured.step !== null")
+            found.jump.append(page.evaluate("window.atlas.measured.step"))
+    context.close()
+
+
+def levels(data: Path) -> list[Comparison]:
+    """Time the first map of a cube of a billion cells, whose coarser copies publishing wrote, beside a small one's."""
+    from playwright.sync_api import sync_playwright
+
+    from deepcube.embedded.server import free_port
+
+    small = make_cube(data / "steps.zarr", 60, 500, 550, "ndvi")
+    large = make_large(data / "large.zarr")
+    first: dict[str, list[float]] = {}
+    with ExitStack() as servers, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=_program(), args=_ARGUMENTS)
+        ports = {str(cube): free_port() for cube in (small, large)}
+        for cube, port in ports.items():
+            command = [sys.executable, "-m", "benchmarks.atlas", "serve", cube, str(port)]
+            servers.enter_context(running(command, port))
+            first[cube] = []
+        for _ in range(_VISITS):
+            for cube, port in ports.items():
+                timings = Timings([], [0.0] * 99, [])
+                _visit(chromium, port, timings)
+                first[cube] += timings.first
+        chromium.close()
+    ours, theirs = (statistics.median(first[str(cube)]) for cube in (large, small))
+    print(f"the very first visits, nothing read before: {first[str(large)][0]:.0f} and {first[str(small)][0]:.0f} ms")
+    return [Comparison("first map of a cube of 1.02 billion cells, p50", ours, theirs, "of 17 million", "ms", 0.7)]
+
+
+def make_large(path: Path) -> Path:
+    """Write a simulated cube of 4 images of 16,000 x 16,000 cells with its coarser copies, as publishing does."""
+    import xarray as xr
+
+    from deepcube.cubes import open_cube
+    from deepcube.cubes.arrays import create_array
+    from deepcube.cubes.levels import build_levels, large, open_levels
+
+    side, steps = 16_000, 4
+    if not path.exists():
+        part = path.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        degrees = 10 / side
+        axes = {
+            "time": ("time", np.datetime64("2024-01-01", "ns") + np.arange(steps) * np.timedelta64(1, "D")),
+            "lat": ("lat", 55 - degrees * (np.arange(side) + 0.5), {"units": "degrees_north", "axis": "Y"}),
+            "lon": ("lon", 5 + degrees * (np.arange(side) + 0.5), {"units": "degrees_east", "axis": "X"}),
+        }
+        xr.Dataset(coords=axes, attrs={"simulated": 1}).to_zarr(part, zarr_format=3, consolidated=False)
+        attrs = {"long_name": "simulated index", "valid_min": 0, "valid_max": 250}
+        array = create_array(
+            part / "ndvi",
+            (steps, side, side),
+            (1, 1000, 1000),
+            None,
+            np.dtype(np.uint8),
+            ("time", "lat", "lon"),
+            None,
+            attrs,
+        )
+        across = np.arange(side, dtype=np.float32) / 900
+        for step in range(steps):
+            for top in range(0, side, 1000):
+                down = np.arange(top, top + 1000, dtype=np.float32)[:, None] / 700
+                array[step, top : top + 1000].write(
+                    (125 + 60 * np.sin(across + step) + 60 * np.cos(down)).astype(np.uint8)
+                ).result()
+        part.rename(path)
+    cube = open_cube(path)
+    if not all(open_levels(cube, key) for key in large(cube)):
+        build_levels(cube, large(cube))
+    return path
 
 
 def _until(page: object, expression: str) -> None:
@@ -203,20 +324,24 @@ def _until(page: object, expression: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["tiles", "browser", "serve"])
+    parser.add_argument("what", choices=["tiles", "browser", "levels", "serve"])
     parser.add_argument("arguments", nargs="*")
     parser.add_argument("--data", type=Path, default=Path("benchmark-data"))
     parser.add_argument("--titiler", help="Python that has titiler.xarray")
     parser.add_argument("--xpublish", help="Python that has xpublish-tiles")
+    parser.add_argument("--before", type=Path, help="static files of another build of the page")
     parser.add_argument("--requests", type=int, default=100)
     options = parser.parse_args()
     if options.what == "serve":
-        serve(options.arguments[0], int(options.arguments[1]))
+        serve(options.arguments[0], int(options.arguments[1]), *options.arguments[2:])
         return
     options.data.mkdir(parents=True, exist_ok=True)
     data = options.data.resolve()
     if options.what == "browser":
-        show(browser(data), Console())
+        show(browser(data, options.before), Console())
+        return
+    if options.what == "levels":
+        show(levels(data), Console())
         return
     named = {"titiler": options.titiler, "xpublish": options.xpublish}
     show(tiles(data, {name: python for name, python in named.items() if python}, options.requests), Console())

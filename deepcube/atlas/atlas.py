@@ -13,11 +13,11 @@ import pandas as pd
 from deepcube.atlas.colours import PALETTES, stops
 from deepcube.atlas.errors import NotThereError
 from deepcube.atlas.layers import CubeLayer, FrameStore, Layer, title_of
-from deepcube.atlas.levels import open_levels
 from deepcube.atlas.pictures import Style
 from deepcube.atlas.placement import Placement
 from deepcube.atlas.styling import default_style
 from deepcube.cubes import Cube, CubeError, season_count
+from deepcube.cubes.levels import open_levels
 
 FRAME_SIDE = 1200
 """Rows and columns up to which a layer is shown as one image a step, and as tiles beyond."""
@@ -66,6 +66,8 @@ class Collection:
         What cannot be drawn, and why.
     kind : {"cube", "predictions"}
         What the layers are.
+    truths : mapping of str to str
+        Layer of what came true, by the layer that predicted it.
     """
 
     id: str
@@ -75,6 +77,7 @@ class Collection:
     facts: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     kind: str = "cube"
+    truths: Mapping[str, str] = field(default_factory=dict)
 
     def layer(self, name: str) -> Shown:
         """Return a layer.
@@ -186,7 +189,7 @@ def cube_collection(cube: Cube, frames: FrameStore, name: str) -> Collection:
             if variable.grid not in placements:
                 placements[variable.grid] = Placement.of(cube.grid_of(key))
             layer = CubeLayer(cube, key, frames, placements[variable.grid])
-            layer.levels = open_levels(cube, layer)
+            layer.levels = open_levels(cube, key)
             shown[key] = Shown(layer)
         except (NotThereError, CubeError) as error:
             left_out.append(f"{key}: {error}")
@@ -240,6 +243,7 @@ def describe_layer(collection: Collection, name: str) -> dict[str, Any]:
         "step": None if times is None or len(times) < 2 else step_days(times),
         "style": describe_style(style),
         "others": getattr(layer, "others", {}),
+        "truth": collection.truths.get(name),
     }
 
 

@@ -17,12 +17,13 @@ from deepcube.atlas.errors import NotThereError, StoppedError
 from deepcube.atlas.placement import Placement
 from deepcube.cubes import Cube, Grid, Variable
 from deepcube.cubes.arrays import coding_of, context, stored_array
+from deepcube.cubes.levels import LARGE_CELLS
 
 Floats = NDArray[np.floating[Any]]
 Stop = Callable[[], bool]
 """Tells whether the client has left, so that work for it can end."""
 
-FRAME_CELLS = 4_000_000
+FRAME_CELLS = LARGE_CELLS
 """Largest image that is read whole and kept; larger ones are read in windows."""
 
 FRAME_BYTES = 192 << 20
@@ -129,7 +130,20 @@ class CubeLayer:
         self._frames = frames
         self._reading = threading.Lock()
         self._coding = coding_of(self._data)
-        self.levels: dict[int, Any] = {}  # coarser copies by factor; see :mod:`deepcube.atlas.levels`
+        self.levels: dict[int, Any] = {}  # coarser copies by factor; see :mod:`deepcube.cubes.levels`
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Lengths of the dimensions."""
+        return {str(dim): int(size) for dim, size in self._data.sizes.items()}
+
+    @property
+    def chunks(self) -> dict[str, int]:
+        """Lengths of a stored chunk by dimension; nothing for data that are not stored in chunks."""
+        sizes = self._data.encoding.get("chunks") or self._data.encoding.get("preferred_chunks")
+        if isinstance(sizes, dict):
+            return {str(dim): int(sizes[dim]) for dim in self._data.dims if dim in sizes}
+        return {} if sizes is None else dict(zip(self.sizes, map(int, sizes), strict=True))
 
     @cached_property
     def _array(self) -> Any:

@@ -1,35 +1,35 @@
 """Predictions of a platform as collections, read through the ``hopsworks`` client like any user's.
 
-A feature group whose name ends in ``_predictions`` is shown: each numeric column that is neither a key nor a version
-is a layer. Where a group ``<use case>_targets`` holds what came true, under the same name without ``predicted_``, the
-truth is a layer beside.
+A feature group whose rows tell a ``model_version`` is shown, if they also tell a time and a place: each column of
+numbers, or of a few words, that is neither a key nor a version is a layer. A group is named after its use case
+(``wildfire_danger``: danger of ``wildfire``). Where the group ``<use case>_targets`` holds what came true, under the
+same name without ``predicted_`` or ``_probability``, the truth is a layer beside.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from deepcube.atlas.atlas import Collection, Shown
-from deepcube.atlas.errors import AtlasError
-from deepcube.atlas.tables import table_layers
+from deepcube.atlas.colours import hex_colour, palette_table
+from deepcube.atlas.errors import AtlasError, NotThereError
+from deepcube.atlas.tables import TableLayer, table_layers
 from deepcube.cubes import Variable, slug
 
-SUFFIX = "_predictions"
-"""End of the names of feature groups that are shown."""
+PREDICTED, PROBABILITY = "predicted_", "_probability"
+"""Start and end of the names of columns that a column of the truth belongs to."""
 
-PREDICTED = "predicted_"
-"""Start of the names of columns that a column of the truth belongs to."""
-
-_VERSION = "model_version"
-_PLACES = {"cell_id", "longitude", "latitude", "row", "col"}
+_VERSION, _WEIGHT = "model_version", "weight"
+_PLACES = {"cell_id", "longitude", "latitude", "row", "col", "place", "district"}
 _NUMBERS = ("double", "float", "int", "bigint", "smallint", "tinyint")
+_MOST_WORDS = 12  # that a column of words is drawn with
 _log = logging.getLogger(__name__)
 
 
@@ -40,7 +40,7 @@ class PredictionTable:
     Attributes
     ----------
     use_case : str
-        Name of the use case, the group's without its end.
+        Name of the use case, the group's without its last word.
     group : object
         The feature group, as the client gives it.
     cube : str or None
@@ -60,7 +60,13 @@ class PredictionTable:
     @property
     def id(self) -> str:
         """Name in addresses."""
-        return slug(f"{self.use_case}{SUFFIX}" + (f"_{self.cube}" if self.cube else ""))
+        return slug(self.group.name + (f"_{self.cube}" if self.cube else ""))
+
+    def truth_of(self, column: str) -> str | None:
+        """Return the name of the column of the truth that a column of predictions belongs to; None for others."""
+        if column.startswith(PREDICTED):
+            return column.removeprefix(PREDICTED)
+        return column.removesuffix(PROBABILITY) if column.endswith(PROBABILITY) else None
 
     @property
     def model_versions(self) -> list[int]:
@@ -78,22 +84,41 @@ def prediction_tables(store: Any) -> Iterator[PredictionTable]:
     store : hsfs.feature_store.FeatureStore
         A feature store.
     """
-    groups = [group for group in store.get_feature_groups() if group.name.endswith(SUFFIX) and group.event_time]
+    groups = [group for group in store.get_feature_groups() if _of_a_model(group)]
     newest: dict[str, Any] = {}
     for group in groups:
         if group.name not in newest or group.version > newest[group.name].version:
             newest[group.name] = group
     for name, group in sorted(newest.items()):
+        use_case = name.rpartition("_")[0] or name
         try:
-            rows = group.read()
+            rows = _placed(group.read(), use_case, store)
         except Exception:  # the client raises many kinds; a group that has never been written has nothing to read
             _log.warning("the rows of %s could not be read", name, exc_info=True)
             continue
-        use_case = name.removesuffix(SUFFIX)
         parts = [(None, rows)] if "cube" not in rows else list(rows.groupby("cube", sort=True))
         for cube, part in parts:
             if len(part):
                 yield PredictionTable(use_case, group, None if cube is None else str(cube), part, group.event_time)
+
+
+def _of_a_model(group: Any) -> bool:
+    """Tell whether a group's rows are of a model, at a time and a place."""
+    names = {feature.name for feature in group.features}
+    where = "cell_id" in names or {"longitude", "latitude"} <= names or bool(names & {"place", "district"})
+    return bool(group.event_time) and _VERSION in names and where
+
+
+def _placed(rows: pd.DataFrame, use_case: str, store: Any) -> pd.DataFrame:
+    """Return rows with the cell, or longitude and latitude, of the place or district that they name."""
+    if "cell_id" in rows or {"longitude", "latitude"} <= set(rows):
+        return rows
+    if "place" in rows:
+        known = store.get_feature_group(f"{use_case}_places").read()
+        keys = [key for key in ("cube", "place") if key in rows and key in known]
+        return rows.merge(known[[*keys, "longitude", "latitude"]], on=keys)
+    cells = pd.to_numeric(rows["district"], errors="coerce")  # a district that is no polygon is named by its cell
+    return rows[cells.notna()].assign(cell_id=rows["district"][cells.notna()].astype("int64"))
 
 
 def prediction_collection(table: PredictionTable, store: Any) -> Collection:
@@ -113,23 +138,29 @@ def prediction_collection(table: PredictionTable, store: Any) -> Collection:
     """
     keys = {*table.group.primary_key, table.time, _VERSION, "cube", *_PLACES}
     features = {feature.name: feature for feature in table.group.features}
-    drawn = [
-        _variable(feature)
-        for name, feature in features.items()
-        if name not in keys and name in table.rows and str(feature.type) in _NUMBERS
-    ]
+    named = {name: feature for name, feature in features.items() if name not in keys and name in table.rows}
+    drawn = [_variable(feature) for feature in named.values() if str(feature.type) in _NUMBERS]
+    if not drawn:
+        raise NotThereError(f"{table.group.name} has no column of numbers; expected one to draw.")
     layers = dict(table_layers(table.rows, drawn, table.time))
-    truth = _truth(table, [variable.name for variable in drawn], store)
-    if truth is not None:
-        layers |= table_layers(*truth, table.time)
+    for name in (name for name, feature in named.items() if str(feature.type) == "string"):
+        layers |= _words(table, features[name], drawn[0].name)
+    truths = {layer: truth for layer in layers if (truth := table.truth_of(layer)) is not None}
+    came = _truth(table, truths, store)
+    if came is not None:
+        known = table_layers(*came, table.time)
+        weights = known.pop(_WEIGHT, None)
+        for layer in known.values():
+            layer.weights = None if weights is None else weights.values
+        layers |= known
+    truths = {layer: truth for layer, truth in truths.items() if truth in layers}
     facts = {"feature group": f"{table.group.name} version {table.group.version}"}
     if table.model_versions:
         facts["model version"] = ", ".join(map(str, table.model_versions))
-    title = f"{table.use_case.replace('_', ' ').capitalize()}: predictions" + (
-        f" for {table.cube}" if table.cube else ""
-    )
+    kind = table.group.name.removeprefix(f"{table.use_case}_").replace("_", " ")
+    title = f"{table.use_case.replace('_', ' ').capitalize()}: {kind}" + (f" for {table.cube}" if table.cube else "")
     shown = {name: Shown(layer) for name, layer in layers.items()}
-    return Collection(table.id, title, shown, _simulated(table, store), facts, (), "predictions")
+    return Collection(table.id, title, shown, _simulated(table, store), facts, (), "predictions", truths)
 
 
 def load_predictions(project: Any) -> list[tuple[PredictionTable, Collection]]:
@@ -155,7 +186,7 @@ def _variable(feature: Any, truth: bool = False) -> Variable:
     text = str(feature.description or "")
     unit = re.search(r"\((?:unit )?([^()]*)\)[^()]*$", text)
     title = re.sub(r"\s*\([^()]*\)[^()]*$", "", text) or feature.name
-    categorical = bool(re.search(r"(^|_)(class|alert|label|state)(_|$)", feature.name))
+    categorical = bool(re.search(r"(^|_)(class|alert|alarm|label|state)(_|$)", feature.name))
     return Variable(
         name=feature.name,
         grid="table",
@@ -167,9 +198,29 @@ def _variable(feature: Any, truth: bool = False) -> Variable:
     )
 
 
-def _truth(table: PredictionTable, names: list[str], store: Any) -> tuple[pd.DataFrame, list[Variable]] | None:
+def _words(table: PredictionTable, feature: Any, ranked_by: str) -> dict[str, TableLayer]:
+    """Return a column of a few words as classes, in the order of the mean of a column of numbers; else nothing."""
+    words = table.rows[feature.name]
+    means = table.rows.groupby(words)[ranked_by].mean().sort_values()
+    if not 0 < len(means) <= _MOST_WORDS:
+        return {}
+    known = [str(word) for word in means.index]
+    numbers = words.map({word: number for number, word in enumerate(known)})
+    variable = replace(_variable(feature), kind="categorical")
+    layers = table_layers(table.rows.assign(**{feature.name: numbers.astype("float32")}), [variable], table.time)
+    table_of = palette_table("YlOrRd")
+    shares = np.linspace(0.08, 1, len(known)) * (len(table_of) - 1)
+    layers[feature.name].attrs = {
+        "flag_values": list(range(len(known))),
+        "flag_meanings": " ".join(re.sub(r"\s+", "_", word) for word in known),
+        "flag_colors": " ".join(hex_colour(table_of[int(share)]) for share in shares),
+    }
+    return layers
+
+
+def _truth(table: PredictionTable, truths: Mapping[str, str], store: Any) -> tuple[pd.DataFrame, list[Variable]] | None:
     """Return what came true at the times and places of the predictions."""
-    wanted = [name.removeprefix(PREDICTED) for name in names if name.startswith(PREDICTED)]
+    wanted = list(dict.fromkeys(truths.values()))
     if not wanted:
         return None
     try:
@@ -177,7 +228,8 @@ def _truth(table: PredictionTable, names: list[str], store: Any) -> tuple[pd.Dat
         known = {feature.name: feature for feature in group.features}
         held = [name for name in wanted if name in known]
         keys = [key for key in (*group.primary_key, group.event_time) if key in known]
-        query = group.select([*dict.fromkeys([*keys, *held])])
+        weight = [_WEIGHT] if _WEIGHT in known else []
+        query = group.select([*dict.fromkeys([*keys, *held, *weight])])
         if table.cube is not None and "cube" in known:
             query = query.filter(group.get_feature("cube") == table.cube)
         rows = query.read()
@@ -186,8 +238,11 @@ def _truth(table: PredictionTable, names: list[str], store: Any) -> tuple[pd.Dat
     stamps = pd.to_datetime(rows[group.event_time], utc=True)
     rows = rows[stamps >= pd.to_datetime(table.rows[table.time], utc=True).min()]
     rows = rows.rename(columns={group.event_time: table.time})
+    for name in held:
+        if f"{name}{PROBABILITY}" in truths:
+            rows[name] = rows[name].where(rows[name] >= 0)  # below zero: not known yet
     rows = rows[np.isfinite(rows[held].to_numpy(float)).any(axis=1)] if held else rows[:0]
-    return (rows, [_variable(known[name], truth=True) for name in held]) if len(rows) else None
+    return (rows, [_variable(known[name], truth=True) for name in (*held, *weight)]) if len(rows) else None
 
 
 def _simulated(table: PredictionTable, store: Any) -> bool:

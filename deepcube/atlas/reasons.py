@@ -9,13 +9,16 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from deepcube.atlas.atlas import Collection
 from deepcube.atlas.errors import RequestError
+from deepcube.atlas.evidence import calibration, similar_cases, tell_cases
+from deepcube.atlas.lineage import chunks, lineage, tried
 from deepcube.atlas.predictions import PREDICTED, PredictionTable
 from deepcube.atlas.tables import TableLayer
 
@@ -25,8 +28,8 @@ BUDGET_SECONDS = 4.0
 _LAG = re.compile(r"^(?P<name>.+)_(?P<kind>lag|step)_(?P<number>\d+)$")
 _ORIGINS = 8  # times whose inputs are remembered
 _METRICS = 12
+_PAST = 300_000  # rows of inputs that similar cases are looked for in
 _log = logging.getLogger(__name__)
-_Found = TypeVar("_Found")
 
 
 class Reasoner:
@@ -38,15 +41,23 @@ class Reasoner:
         A logged-in project.
     table : PredictionTable
         The predictions.
+    opened : callable, optional
+        Returns what the atlas shows, for the chunks of the cube that predictions came from.
     """
 
-    def __init__(self, project: Any, table: PredictionTable) -> None:
+    def __init__(
+        self, project: Any, table: PredictionTable, opened: Callable[[], Iterable[Collection]] = tuple
+    ) -> None:
         self._project = project
         self._table = table
+        self._opened = opened
+        self._past: pd.DataFrame | None = None
         self._asking = threading.Lock()  # the client is not made for several threads
         self._inputs: dict[pd.Timestamp, pd.DataFrame] = {}
 
-    def explain(self, name: str, layer: TableLayer, place: int, step: int) -> dict[str, Any]:
+    def explain(
+        self, name: str, layer: TableLayer, place: int, step: int, truth: TableLayer | None = None
+    ) -> dict[str, Any]:
         """Tell why one prediction is what it is.
 
         Parameters
@@ -59,13 +70,16 @@ class Reasoner:
             Number of the place.
         step : int
             Position on the time axis.
+        truth : TableLayer, optional
+            What came true, where the platform knows it.
 
         Returns
         -------
         dict
-            ``value``, ``time``, ``key``; ``model`` (name, version, metrics, url); ``explanation`` (method, baseline,
-            units, base value, attributions by variable and lag, scores) or ``missing``, why there is none; ``lineage``,
-            a list of artifacts with their addresses, from the model back to the cube.
+            ``value``, ``time``, ``key``; ``model`` (name, version, metrics, url); ``calibration``, as of
+            :func:`deepcube.atlas.evidence.calibration`; ``explanation`` (method, baseline, units, base value,
+            attributions by variable and lag, scores) or ``missing``, why there is none; ``similar``, past cases with
+            what came of them; ``lineage``, artifacts with their addresses, from the model back to chunks of the cube.
 
         Raises
         ------
@@ -78,22 +92,41 @@ class Reasoner:
         if not np.isfinite(value):
             raise RequestError("There is no prediction at this place and time.")
         time, key = times[step], layer.places.keys[place]
+        longitude, latitude = float(layer.places.longitude[place]), float(layer.places.latitude[place])
         with self._asking:
-            version = self._version(key, time)
-            model = _tried(lambda: self._model(version))
-            described = {
+            model = tried(lambda: self._model(self._version(key, time)))
+            described: dict[str, Any] = {
                 "layer": name,
                 "value": value,
                 "units": layer.variable.units,
                 "time": str(time.isoformat()),
                 "key": str(key),
                 "model": None if model is None else self._about(model),
-                "lineage": self._lineage(model),
+                "calibration": None if truth is None else calibration(layer, truth, value),
+                "lineage": [
+                    *lineage(self._project, self._table, model),
+                    *chunks(self._opened(), self._table.cube, longitude, latitude, time),
+                ],
+                "explanation": None,
+                "missing": None,
+                "similar": [],
             }
             try:
-                return described | {"explanation": self._explanation(name, model, key, time), "missing": None}
+                if model is None:
+                    raise _MissingError("The registry has no model of this version.")
+                view = tried(model.get_feature_view)
+                if view is None:
+                    raise _MissingError("The model names no feature view, so its inputs are not known.")
+                inputs = self._row(view, key, time)
+                explanation = self._explanation(model, inputs)
+                output = name.removeprefix(PREDICTED)
+                importance = attributions_of(explanation, output)
+                described["explanation"] = read_explanation(explanation, output, inputs)
+                cases = tried(lambda: self._similar(view, inputs, importance, time))
+                described["similar"] = [] if cases is None else tell_cases(cases, layer, truth)
             except _MissingError as missing:
-                return described | {"explanation": None, "missing": str(missing)}
+                described["missing"] = str(missing)
+        return described
 
     def _version(self, key: Any, time: pd.Timestamp) -> int | None:
         rows = self._table.rows
@@ -131,52 +164,16 @@ class Reasoner:
             "url": model.get_url(),
         }
 
-    def _lineage(self, model: Any) -> list[dict[str, str]]:
-        """Return what the prediction came from, the nearest first."""
-        group = self._table.group
-        found = [] if model is None else [_artifact("Model", f"{model.name} {model.version}", model.get_url())]
-        base = _base(model.get_url()) if model is not None else None
-        store = f"{base}/fs/{group.feature_store_id}" if base else ""
-        data = _tried(model.get_training_dataset_provenance) if model is not None else None
-        view = _tried(model.get_feature_view) if model is not None else None
-        address = f"{store}/fv/{view.name}/version/{view.version}" if view is not None and base else ""
-        for each in getattr(data, "accessible", None) or []:
-            found.append(_artifact("Training dataset", f"{each.name} version {each.version}", address))
-        if view is not None:
-            found.append(_artifact("Feature view", f"{view.name} {view.version}", address))
-            parents = _tried(view.get_parent_feature_groups)
-            for parent in getattr(parents, "accessible", None) or []:
-                url = f"{store}/fg/{parent.id}" if base else ""
-                found.append(_artifact("Feature group", f"{parent.name} {parent.version}", url))
-        for stage in ("inference", "training", "features"):
-            found += self._executions(f"{self._table.use_case}_{stage}")
-        return found
-
-    def _executions(self, name: str) -> list[dict[str, str]]:
-        job = _tried(lambda: self._project.get_job_api().get_job(name))
-        if job is None:
-            return []
-        latest = max(_tried(job.get_executions) or [], key=lambda one: one.id, default=None)
-        text = name if latest is None else f"{name}, execution {latest.id} of {latest.submission_time}"
-        return [_artifact("Job", text, job.get_url())]
-
-    def _explanation(self, name: str, model: Any, key: Any, time: pd.Timestamp) -> dict[str, Any]:
-        if model is None:
-            raise _MissingError("The registry has no model of this version.")
+    def _explanation(self, model: Any, inputs: Mapping[str, float | None]) -> dict[str, Any]:
         deployment = self._deployment(model)
-        view = _tried(model.get_feature_view)
-        if view is None:
-            raise _MissingError("The model names no feature view, so its inputs are not known.")
-        inputs = self._row(view, key, time)
         options = {"scores": True, "budget_seconds": BUDGET_SECONDS}
         try:
-            answer = deployment.predict(data={"instances": [inputs], "explain": options})
-            whole = answer["predictions"][0]
-            explanation = whole["explanation"]
+            answer = deployment.predict(data={"instances": [dict(inputs)], "explain": options})
+            explanation: dict[str, Any] = answer["predictions"][0]["explanation"]
         except Exception as error:
             _log.warning("%s did not explain", deployment.name, exc_info=True)
             raise _MissingError(f"The deployment {deployment.name} did not explain: {error}") from error
-        return read_explanation(explanation, name.removeprefix(PREDICTED), inputs)
+        return explanation
 
     def _deployment(self, model: Any) -> Any:
         found = [one for one in self._project.get_model_serving().get_deployments() if one.model_name == model.name]
@@ -191,34 +188,70 @@ class Reasoner:
             raise _MissingError(f"The deployment {same[0].name} is not running; start it to explain predictions.")
         return running[0]
 
-    def _row(self, view: Any, key: Any, time: pd.Timestamp) -> dict[str, float]:
-        """Return the inputs of the model for one place and time."""
+    def _row(self, view: Any, key: Any, time: pd.Timestamp) -> dict[str, float | None]:
+        """Return the inputs of the model for one place and time; None where nothing was observed."""
         if time not in self._inputs:
-            start = time.to_pydatetime()
-            rows = view.get_batch_data(
-                start_time=start, end_time=start + pd.Timedelta(seconds=1), primary_key=True, event_time=True
-            )
             while len(self._inputs) >= _ORIGINS:
                 del self._inputs[next(iter(self._inputs))]
-            self._inputs[time] = rows
+            self._inputs[time] = self._read(view, time, time + pd.Timedelta(seconds=1))
         rows = self._inputs[time]
-        labels = {feature.name for feature in view.features if feature.label}
-        names = [feature.name for feature in view.features if feature.name not in labels and feature.name in rows]
+        here = rows[(rows["cell_id"] == key) & (rows["time"] == time)]
+        if here.empty:
+            raise _MissingError(f"Feature view {view.name} has no inputs for this place and time any more.")
+        values = {name: float(here.iloc[0][name]) for name in _inputs_of(view, rows)}
+        return {name: value if np.isfinite(value) else None for name, value in values.items()}
+
+    def _read(self, view: Any, start: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+        """Read inputs with ``cell_id`` and ``time``; joined groups share these, so their names stand before them."""
+        rows = view.get_batch_data(
+            start_time=start.to_pydatetime(), end_time=end.to_pydatetime(), primary_key=True, event_time=True
+        )
         cells = next((column for column in rows.columns if str(column).endswith("cell_id")), None)
         times = next((column for column in rows.columns if str(column).endswith(self._table.time)), None)
         if cells is None or times is None:
             raise _MissingError(f"Feature view {view.name} has no cells, so the inputs cannot be found.")
-        here = rows[(rows[cells] == key) & (pd.to_datetime(rows[times], utc=True) == time.tz_localize("UTC"))]
-        if here.empty:
-            raise _MissingError(f"Feature view {view.name} has no inputs for this place and time any more.")
-        return {name: float(here.iloc[0][name]) for name in names}
+        stamps = pd.to_datetime(rows[times], utc=True).dt.tz_localize(None)
+        return rows[_inputs_of(view, rows)].assign(cell_id=rows[cells], time=stamps)
+
+    def _similar(
+        self, view: Any, inputs: Mapping[str, float | None], importance: Mapping[str, float], time: pd.Timestamp
+    ) -> pd.DataFrame:
+        """Return past cases like this one, of those that there are predictions of."""
+        if self._past is None:
+            times = pd.to_datetime(self._table.rows[self._table.time], utc=True).dt.tz_localize(None)
+            counts = times.value_counts().sort_index(ascending=False).cumsum()
+            wanted = counts.index[(counts <= _PAST).to_numpy()]
+            start = wanted.min() if len(wanted) else times.max()
+            self._past = self._read(view, start, times.max())
+        before = self._past[self._past["time"] < time]
+        return similar_cases(before, list(inputs), inputs, importance) if len(before) else before.head(0)
+
+
+def _inputs_of(view: Any, rows: pd.DataFrame) -> list[str]:
+    """Return the names of a model's inputs: what is neither a label nor there for training only."""
+    return [
+        feature.name
+        for feature in view.features
+        if not (feature.label or feature.training_helper_column or feature.inference_helper_column)
+        and feature.name in rows
+    ]
 
 
 class _MissingError(Exception):
     """There is no explanation; says why."""
 
 
-def read_explanation(document: dict[str, Any], output: str, inputs: dict[str, float]) -> dict[str, Any]:
+def attributions_of(document: Mapping[str, Any], output: str) -> dict[str, float]:
+    """Return the attributions of one output by input; of an output that is not there, those of the first."""
+    attributions = document["attributions"]
+    nested = bool(attributions) and all(isinstance(values, dict) for values in attributions.values())
+    if not nested:
+        return {str(name): float(value) for name, value in attributions.items()}
+    chosen = attributions[output] if output in attributions else next(iter(attributions.values()))
+    return {str(name): float(value) for name, value in chosen.items()}
+
+
+def read_explanation(document: Mapping[str, Any], output: str, inputs: Mapping[str, float | None]) -> dict[str, Any]:
     """Read the explanation of a deployment for one output.
 
     Parameters
@@ -238,7 +271,7 @@ def read_explanation(document: dict[str, Any], output: str, inputs: dict[str, fl
     attributions = document["attributions"]
     nested = bool(attributions) and all(isinstance(values, dict) for values in attributions.values())
     output = output if not nested or output in attributions else next(iter(attributions))
-    values = attributions[output] if nested else attributions
+    values = attributions_of(document, output)
     listed: list[dict[str, Any]] = []
     for name, value in values.items():
         found = _LAG.match(name)
@@ -270,22 +303,3 @@ def read_explanation(document: dict[str, Any], output: str, inputs: dict[str, fl
         "scores": scores,
         "leftOut": [str(each) for each in document.get("left_out", [])],
     }
-
-
-def _artifact(kind: str, name: str, url: str) -> dict[str, str]:
-    return {"kind": kind, "name": name, "url": url if url.startswith(("https://", "http://")) else ""}
-
-
-def _base(url: str) -> str | None:
-    """Return the part of an address of the platform's pages that ends with the project."""
-    found = re.match(r"https?://[^/]+/p/\d+", url)
-    return None if found is None else found[0]
-
-
-def _tried(ask: Callable[[], _Found]) -> _Found | None:
-    """Return what the client answers, or None where it raises: it has many kinds of errors for what is not there."""
-    try:
-        return ask()
-    except Exception:
-        _log.debug("the platform did not answer", exc_info=True)
-        return None

@@ -261,7 +261,11 @@ class Api:
         place = None if cell is None else layer.place_at(*cell)
         if place is None:
             raise RequestError("There is no prediction at this place.")
-        return json_response(reasoner.explain(name, layer, place, step))
+        true = collection.truths.get(name)
+        truth = None if true is None else collection.layer(true).layer
+        return json_response(
+            reasoner.explain(name, layer, place, step, truth if isinstance(truth, TableLayer) else None)
+        )
 
     def face(self, request: Request, stop: Stop) -> Response:
         """Draw one face of the space-time block of a layer."""

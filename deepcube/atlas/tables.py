@@ -127,6 +127,7 @@ class TableLayer:
         self.attrs: dict[Any, Any] = {}
         self.places = places
         self.values = values
+        self.weights: Floats | None = None  # how many cases each value stands for, where some were thinned out
         self._times = times
         self.placement, self._index = places.raster
 

@@ -8,6 +8,7 @@
     ├── README.md           what is inside, for people
     ├── provenance.json     where it comes from and what was done to it
     ├── quicklook/*.png     a picture of a variable of every grid
+    ├── cube.zarr.levels/   coarser copies of large variables, for views of all of it
     └── CHECKSUMS.sha256    of every other file
 """
 
@@ -25,6 +26,7 @@ from deepcube import __version__
 from deepcube.cubes.copying import Progress, write_cube
 from deepcube.cubes.errors import CubeError
 from deepcube.cubes.layout import Layout
+from deepcube.cubes.levels import build_levels, large
 from deepcube.cubes.model import Cube
 from deepcube.cubes.opening import open_cube
 from deepcube.cubes.publish_folder import whole_folder
@@ -103,6 +105,8 @@ def publish(
         origin = provenance(cube, created, layout)
         (folder / PROVENANCE).write_text(json.dumps(origin, indent=1, default=str) + "\n")
         (folder / "README.md").write_text(readme(made, attrs["title"], attrs["license"], origin, pictures))
+        if wanted := large(made):
+            build_levels(made, wanted)
         _write_checksums(folder)
     return Path(out) / ITEM
 

@@ -34,6 +34,7 @@ _RDF = {
 }
 _TABLES = (".shp", ".gpkg", ".fgb", ".kml")
 _LABELS = ("name", "label", "title", "volcano name", "admin2name", "admin1name")
+_CELL = "cell_id"  # HEALPix cell of features and predictions; its middle is the place
 _X, _Y = ("longitude", "lon", "lng", "x"), ("latitude", "lat", "y")
 _NODE = ox.NamedNode
 
@@ -179,13 +180,18 @@ def frame_features(frame: Any, key: str | None = None) -> Iterator[Feature]:
     Parameters
     ----------
     frame : pandas.DataFrame
-        Rows; columns named longitude and latitude (lon, lat, ...) are the place, if there are any.
+        Rows; columns named longitude and latitude (lon, lat, ...) are the place, or else ``cell_id``, if there are any.
     key : str, optional
         Column that identifies rows; by default their number.
     """
     lower = {str(column).lower(): column for column in frame.columns}
     x = next((lower[name] for name in _X if name in lower), None)
     y = next((lower[name] for name in _Y if name in lower), None)
+    if (x is None or y is None) and _CELL in frame and len(frame):
+        from deepcube.cubes import cell_centre
+
+        x, y = "longitude", "latitude"
+        frame = frame.assign(**dict(zip((x, y), cell_centre(frame[_CELL].to_numpy(np.int64)), strict=True)))
     for number, row in enumerate(frame.to_dict("records")):
         fields = {str(name): _scalar(value) for name, value in row.items() if name not in (x, y)}
         point = None

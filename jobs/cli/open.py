@@ -25,6 +25,7 @@ _SECTIONS = {
     "Jobs": "jobs",
     "Feature store": "features",
     "Models": "models",
+    "Experiments": "experiments",
     "Deployments": "deployments",
     "Files": "files",
 }
@@ -32,6 +33,16 @@ _FIRST = (
     "What can be asked about",
     "SELECT ?property ?label ?unit WHERE {\n  ?property a sosa:ObservableProperty ; rdfs:label ?label .\n"
     "  OPTIONAL { ?property dcube:unitText ?unit }\n} ORDER BY ?label\n",
+)
+_NEAR_DANGER = (
+    "Hospitals within 10 km of extreme danger",
+    "# of rows loaded with: deepcube semantics load-features wildfire_danger:1 --type Danger --store STORE\n"
+    "SELECT ?name (MAX(?probability) AS ?danger) ?where WHERE {\n"
+    '  ?row a feature:Danger ; feature:danger_class "extreme" ; feature:fire_probability ?probability ;\n'
+    "    geo:hasGeometry/geo:asWKT ?cell .\n"
+    "  ?hospital a feature:Hospital ; rdfs:label ?name ; geo:hasGeometry/geo:asWKT ?where .\n"
+    "  FILTER(geof:distance(?cell, ?where, uom:metre) < 10000)\n"
+    "} GROUP BY ?name ?where ORDER BY DESC(?danger)\n",
 )
 
 
@@ -103,16 +114,14 @@ def _build(cube: Any) -> None:
     """Write the coarser copies of the large variables of a cube, unless it has them."""
     from rich.progress import Progress
 
-    from deepcube.atlas import Atlas
-    from deepcube.atlas.levels import build_levels, large
+    from deepcube.cubes.levels import build_levels, large, open_levels
 
-    layers = large({name: shown.layer for name, shown in Atlas([cube]).collections[0].shown.items()})
-    missing = {name: layer for name, layer in layers.items() if not layer.levels}
-    if not missing:
+    wanted = large(cube)
+    if all(open_levels(cube, key) for key in wanted):
         return
     with Progress(transient=True) as bars:
         bar = bars.add_task(f"levels of {cube.name}")
-        folder = build_levels(cube, layers, lambda done, total: bars.update(bar, completed=done, total=total))
+        folder = build_levels(cube, wanted, lambda done, total: bars.update(bar, completed=done, total=total))
     click.echo(f"levels: {folder}")
 
 
@@ -122,7 +131,7 @@ def _load(atlas: Any, reasoners: dict[str, Any], project: Any) -> None:
 
     try:
         for table, collection in load_predictions(project):
-            reasoners[collection.id] = Reasoner(project, table)
+            reasoners[collection.id] = Reasoner(project, table, lambda: atlas.collections)
             atlas.add(collection)
     finally:
         atlas.loading = False
@@ -193,7 +202,7 @@ def _semantics(cubes: tuple[str, ...], store: Path | None) -> Any:
     if store is not None and not store.exists():
         raise click.UsageError(f"There is no linked data at {store}; load some with `deepcube semantics load`.")
     engine = EngineConfig(tuple((cube, None) for cube in cubes), None if store is None else str(store))
-    return EndpointConfig(engine, seconds=60.0, rows=20_000, examples=(_FIRST, *QUESTIONS.values()))
+    return EndpointConfig(engine, seconds=60.0, rows=20_000, examples=(_FIRST, _NEAR_DANGER, *QUESTIONS.values()))
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

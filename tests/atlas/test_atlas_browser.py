@@ -45,7 +45,8 @@ class Visitor:
         """Return the colour that the map shows at a share of its width and height."""
         return self.page.evaluate(
             "([x, y]) => { const c = window.atlas.map.canvas();"
-            "return [...c.getContext('2d').getImageData(Math.round(x * c.width), Math.round(y * c.height), 1, 1).data]; }",
+            "const at = [Math.round(x * c.width), Math.round(y * c.height)];"
+            "return [...c.getContext('2d').getImageData(...at, 1, 1).data]; }",
             [x, y],
         )
 

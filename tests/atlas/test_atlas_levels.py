@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from PIL import Image
 
 from deepcube.atlas import Atlas
 from deepcube.atlas import layers as atlas_layers
-from deepcube.atlas import levels as atlas_levels
-from deepcube.atlas.levels import build_levels, factors, halved, large
 from deepcube.atlas.mercator import Box
 from deepcube.atlas.pictures import draw
+from deepcube.cubes import levels as cube_levels
 from deepcube.cubes import open_cube, write_cube
+from deepcube.cubes.levels import DESCRIPTION, build_levels, factors, halved, large, levels_folder
+from deepcube.cubes.publish import open_published, publish
 
 ROWS, COLUMNS = 1100, 1300
 
@@ -71,16 +73,14 @@ def test_factors_end_at_a_small_image() -> None:
 
 def test_wide_views_read_levels(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atlas_layers, "FRAME_CELLS", 100_000)
-    monkeypatch.setattr(atlas_levels, "FRAME_CELLS", 100_000)
+    monkeypatch.setattr(cube_levels, "LARGE_CELLS", 100_000)
     cube = open_cube(path)
     before = Atlas([cube]).collections[0]
     box_of: Any = before.layer("smooth").layer.placement.full_box()
     box = Box(box_of.west, box_of.north, box_of.east, box_of.south, 100, 100)
     told: list[tuple[int, int]] = []
     plain = {name: draw(shown.layer, 0, box, shown.style) for name, shown in before.shown.items()}
-    build_levels(
-        cube, large({name: shown.layer for name, shown in before.shown.items()}), lambda *both: told.append(both)
-    )
+    build_levels(cube, large(cube), lambda *both: told.append(both))
     assert told[-1] == (3, 3)
     after = Atlas([open_cube(path)]).collections[0]
     for name in ("smooth", "cover"):
@@ -95,11 +95,22 @@ def test_wide_views_read_levels(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_levels_of_another_state_are_not_used(path: Path) -> None:
     cube = open_cube(path)
-    layers: Any = {name: shown.layer for name, shown in Atlas([cube]).collections[0].shown.items()}
-    folder = build_levels(cube, layers)
+    folder = build_levels(cube, list(cube.variables))
     assert Atlas([open_cube(path)]).collections[0].layer("smooth").layer.levels  # type: ignore[attr-defined]
     (folder / "levels.json").write_text("{")
     assert not Atlas([open_cube(path)]).collections[0].layer("smooth").layer.levels  # type: ignore[attr-defined]
-    build_levels(cube, layers)
+    build_levels(cube, list(cube.variables))
     (path / "zarr.json").write_text((path / "zarr.json").read_text())
     assert not Atlas([open_cube(path)]).collections[0].layer("smooth").layer.levels  # type: ignore[attr-defined]
+
+
+def test_publishing_writes_levels_that_are_copied_with_the_cube(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cube_levels, "LARGE_CELLS", 100_000)
+    item = publish(open_cube(path), path.parent / "published")
+    levels = levels_folder(str(item.parent / "cube.zarr"))
+    assert f"{levels.name}/{DESCRIPTION}" in (item.parent / "CHECKSUMS.sha256").read_text()
+    copied = shutil.copytree(item.parent, path.parent / "copied", copy_function=shutil.copyfile)
+    layer: Any = Atlas([open_published(copied, check=True)]).collections[0].layer("smooth").layer
+    assert sorted(layer.levels) == [2, 4]
+    (copied / "provenance.json").write_text("{}")
+    assert not Atlas([open_published(copied)]).collections[0].layer("smooth").layer.levels  # type: ignore[attr-defined]

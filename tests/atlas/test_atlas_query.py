@@ -65,7 +65,7 @@ def test_questions_need_the_key(asking: Served) -> None:
 
 
 def test_ask_see_share_and_reopen(asking: Served, drawing_browser: Browser, screenshots: Path | None) -> None:
-    drawn = "window.atlas && window.atlas.found && window.atlas.found.rows.length === 2"
+    drawn = "window.atlas && window.atlas.questions.found && window.atlas.questions.found.rows.length === 2"
     context = drawing_browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.set_default_timeout(90_000)
@@ -97,7 +97,7 @@ def test_ask_see_share_and_reopen(asking: Served, drawing_browser: Browser, scre
     page.goto(f"{asking.url}/{link}")
     until(drawn)
     page.locator("table.answer").wait_for()
-    features = page.evaluate("window.atlas.map.map.getSource('answer').serialize().data.features.length")
+    features = page.evaluate("window.atlas.map.answer.getSource().getFeatures().length")
     assert features == 2
     assert page.locator("table.answer b").count() == 0
     assert problems == []

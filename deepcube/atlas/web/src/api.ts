@@ -19,7 +19,7 @@ export interface Layer {
   kind: "continuous" | "categorical" | "count"; simulated: boolean;
   bounds: [number, number, number, number]; rows: number; columns: number; mode: "frame" | "tiles";
   frame: [number, number]; maxzoom: number; times: string[] | null; step: number | null; style: Style;
-  others: Record<string, number>;
+  others: Record<string, number>; truth: string | null;
 }
 export interface Series {
   id: string; units: string; kind: string; row: number; column: number; longitude: number; latitude: number;

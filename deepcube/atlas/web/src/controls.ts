@@ -45,6 +45,15 @@ function facts(collection: Collection): HTMLElement | null {
   return h("details", {}, h("summary", {}, "About these data"), h("dl", { class: "facts" }, ...rows), ...left);
 }
 
+/** Copy the address, which restores all that is seen. */
+async function share(button: HTMLButtonElement): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(location.href);
+    button.textContent = "Copied";
+  } catch { button.textContent = "Copy it from the address bar"; }
+  setTimeout(() => { button.textContent = "Copy link"; }, 2500);
+}
+
 /** Draw the panel for a state. */
 export function drawControls(contents: Contents, state: State, main: Layer | null, actions: Actions): void {
   const panel = byId("controls");
@@ -67,7 +76,8 @@ export function drawControls(contents: Contents, state: State, main: Layer | nul
   if (state.view === "map") parts.push(h("label", {}, "Compare with", other));
   parts.push(h("div", { class: "row" },
     h("button", { type: "button", click: actions.fit }, "Show all"),
-    h("button", { type: "button", click: actions.centre, title: "Select the place in the middle of the map" }, "Select the middle")));
+    h("button", { type: "button", click: actions.centre, title: "Select the place in the middle of the map" }, "Select the middle"),
+    h("button", { type: "button", click: (event: Event) => void share(event.currentTarget as HTMLButtonElement) }, "Copy link")));
   if (main && state.view === "map") {
     const buttons = (["png", "csv", "geojson", "html"] as const).map((form) =>
       h("button", { type: "button", click: () => actions.export(form) }, { png: "PNG", csv: "CSV", geojson: "GeoJSON", html: "Page" }[form]));

@@ -219,6 +219,13 @@ class App implements Scene {
     }
   }
 
+  go(time: string): void {
+    if (!this.main?.times) return;
+    const position = nearest(this.main.times, time);
+    this.time.set(this.main.times, position);
+    void this.toStep(position, true);
+  }
+
   /** Draw a step on both maps. */
   private async draw(layer: Layer, shown: Shown, position: number): Promise<void> {
     const { opacity, time } = this.state, { other, compared } = this;

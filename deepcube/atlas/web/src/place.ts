@@ -47,7 +47,7 @@ export function showPlace(view: PlaceView): void {
     parts.push(h("h3", {}, title));
     parts.push(h("p", { class: "hint", "data-value": series.id }, series.times && view.time ? `${view.time.replace("T", " ")}: ${written}` : written));
     if (series.times && series.times.length > 1) {
-      const truth = answer.series.find((each) => series.id === `predicted_${each.id}` && each.times);
+      const truth = series.id === main.id ? answer.series.find((each) => each.id === main.truth && each.times) : undefined;
       const lines = truth ? [{ label: "truth", times: truth.times!, values: truth.values, kind: "truth" }] : [];
       parts.push(chart(series, title, view.time, lines) as unknown as HTMLElement);
       if (truth) parts.push(h("ul", { class: "keys" }, h("li", {}, "black: prediction"), h("li", { class: "truth" }, "blue: what came true")));

@@ -1,6 +1,8 @@
 /** Why a prediction is what it is: the model, what it weighed, how good the explanation is, and where all came from. */
 
+import type { Layer } from "./api";
 import { digits, h, quantity, s } from "./dom";
+import { degrees } from "./place";
 
 interface Attribution { name: string; lag: number | null; value: number; input: number | null }
 export interface Reason {
@@ -11,6 +13,8 @@ export interface Reason {
     attributions: Attribution[]; scores: Record<string, number>; leftOut: string[];
   } | null;
   missing: string | null;
+  calibration: { count: number; low: number; high: number; share: number | null; error: number | null } | null;
+  similar: { time: string; longitude: number; latitude: number; distance: number; predicted: number | null; truth: number | null }[];
   lineage: { kind: string; name: string; url: string }[];
 }
 
@@ -40,6 +44,7 @@ export function safe(url: string): string | null {
 }
 
 function link(url: string, text: string): HTMLElement {
+  if (url.startsWith("#")) return h("a", { href: url }, text);
   const address = safe(url);
   return address ? h("a", { href: address, target: "_blank", rel: "noreferrer" }, text) : h("span", {}, text);
 }
@@ -69,11 +74,37 @@ function explained(reason: Reason): (HTMLElement | null)[] {
   ];
 }
 
+/** Say what came true after predictions of about this value. */
+export function calibrated({ calibration, units }: Reason): string | null {
+  if (!calibration) return null;
+  const { count, low, high, share, error } = calibration;
+  const alike = `Of the ${count} forecasts most like this one, from ${digits(low, 3)} to ${quantity(Number(high.toPrecision(3)), units)},`;
+  if (share !== null) return `${alike} ${digits(share * 100, 3)} % came true.`;
+  return error === null ? null : `${alike} nine in ten were off by no more than ${quantity(Number(error.toPrecision(3)), units)}.`;
+}
+
+function cases(reason: Reason, layer: Layer, go: (time: string, longitude: number, latitude: number) => void): HTMLElement[] {
+  if (!reason.similar.length) return [];
+  const written = (value: number | null): string => {
+    const category = layer.style.classes.find((each) => each.value === value)?.label;
+    return category ?? (value === null ? "not known" : quantity(Number(value.toPrecision(3)), reason.units));
+  };
+  const list = reason.similar.map((one) => h("li", {},
+    h("button", { type: "button", class: "plain link", click: () => go(one.time.slice(0, 16), one.longitude, one.latitude) },
+      `${one.time.slice(0, 10)}, ${degrees(one.longitude, one.latitude)}`),
+    h("span", { class: "soft" }, ` predicted ${written(one.predicted)}${one.truth === null ? "" : `, came true ${digits(one.truth, 3)}`}, distance ${digits(one.distance, 2)}`)));
+  return [h("h3", {}, "Similar past cases"), h("ol", { class: "lineage", "data-reason": "similar" }, ...list)];
+}
+
 /** Make the part of the panel that tells of a prediction. */
-export function reasonPart(reason: Reason): HTMLElement {
+export function reasonPart(
+  reason: Reason, layer: Layer, go: (time: string, longitude: number, latitude: number) => void,
+): HTMLElement {
+  const note = calibrated(reason), category = layer.style.classes.find((each) => each.value === reason.value)?.label;
   const parts: (HTMLElement | null)[] = [
     h("h3", {}, "Why this prediction"),
-    h("p", { class: "hint", "data-reason": "value" }, `${quantity(reason.value, reason.units)}, forecast at ${reason.time.slice(0, 10)}`),
+    h("p", { class: "hint", "data-reason": "value" }, `${category ?? quantity(reason.value, reason.units)}, forecast at ${reason.time.slice(0, 10)}`),
+    note ? h("p", { class: "note", "data-reason": "calibration" }, note) : null,
     ...explained(reason),
   ];
   if (reason.model) {
@@ -83,6 +114,7 @@ export function reasonPart(reason: Reason): HTMLElement {
       parts.push(rows(metrics.map(([name, value]): [string, string] => [name.replace(/_/g, " "), digits(value, 3)])));
     }
   }
+  parts.push(...cases(reason, layer, go));
   if (reason.lineage.length) {
     parts.push(h("h3", {}, "Where it comes from"));
     parts.push(h("ol", { class: "lineage" }, ...reason.lineage.map((each) =>

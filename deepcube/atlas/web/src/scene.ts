@@ -19,6 +19,8 @@ export interface Scene {
   /** Draw the panel of layers or questions, and the legends, anew. */
   controls(): void;
   legends(): void;
+  /** Show the step nearest to a time. */
+  go(time: string): void;
   /** Say what is being done; an empty text for nothing. */
   busy(text: string): void;
   /** Say what went wrong. */

@@ -31,9 +31,8 @@ export class Selection {
     const asking = this.asking = new AbortController();
     scene.busy("Reading");
     try {
-      const truth = main.id.replace(/^predicted_/, "");
       const has = (layer: string): boolean => scene.known({ collection: main.collection, layer });
-      const beside = truth !== main.id && has(truth) ? [truth] : [];
+      const beside = main.truth && has(main.truth) ? [main.truth] : [];
       const layer = [main.id, ...beside, ...state.beside.filter((name) => name !== main.id && has(name))];
       const answer = await get<SeriesAnswer>("series", { in: main.collection, lon: longitude, lat: latitude, layer }, asking.signal);
       if (asking !== this.asking) return;
@@ -62,7 +61,10 @@ export class Selection {
       const query = { in: main.collection, layer: main.id, lon: place[0], lat: place[1], t: nearest(main.times, time) };
       const reason = await get<Reason>("reason", query, asking.signal);
       if (asking !== this.reasoning) return;
-      this.reason = reasonPart(reason);
+      this.reason = reasonPart(reason, main, (time, longitude, latitude) => {
+        this.scene.go(time);
+        void this.select(longitude, latitude);
+      });
     } catch (error) {
       if (asking !== this.reasoning) return;
       this.reason = h("p", { class: "hint" }, error instanceof Error ? error.message : String(error));

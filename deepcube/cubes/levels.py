@@ -8,22 +8,26 @@
     └── GRID/VARIABLE/FACTOR    Zarr v3 arrays of float32: every FACTOR-th row and column, or means over them
 
 Quantities are means over what is not a gap; classes are those in the middle of each block: a mean of classes is none.
+Publishing writes them for every large variable; :func:`build_levels` for any cube on this machine's disk.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepcube.atlas.layers import FRAME_CELLS, CubeLayer, Floats
-from deepcube.cubes import Cube
-from deepcube.cubes.arrays import create_array, open_array
+from deepcube.cubes.arrays import coding_of, create_array, open_array, stored_array
+from deepcube.cubes.model import Cube
+
+LARGE_CELLS = 4_000_000
+"""Rows times columns of the largest image that is read whole for every view; larger ones get levels."""
 
 ENDING = ".levels"
 """What the name of the folder of levels adds to that of the cube."""
@@ -36,6 +40,9 @@ SMALLEST = 512
 
 _CHUNK = 512
 _BAND = 2048  # rows that are read at once
+_PUBLISHED = "provenance.json"  # beside a published cube, which nobody writes again
+
+Floats = NDArray[np.floating[Any]]
 
 Progress = Callable[[int, int], None]
 """Told the images done and all images."""
@@ -48,8 +55,14 @@ def levels_folder(source: str) -> Path:
 
 
 def fingerprint(cube: Cube) -> str:
-    """Return what changes when a cube is written again: times of change of its metadata."""
+    """Return what changes when a cube is written again: times of change of its metadata.
+
+    Of a published cube, which may be copied but is never written again, it is the digest of where it comes from.
+    """
     root = Path(cube.source)
+    origin = root.parent / _PUBLISHED
+    if origin.is_file():
+        return f"published {hashlib.sha256(origin.read_bytes()).hexdigest()}"
     found = [path for path in (root, root / "zarr.json", root / ".zmetadata", root / ".zgroup") if path.exists()]
     return " ".join(f"{path.name}:{path.stat().st_mtime_ns}" for path in found)
 
@@ -63,24 +76,24 @@ def factors(rows: int, columns: int) -> list[int]:
     return found
 
 
-def large(layers: Mapping[str, Any]) -> dict[str, CubeLayer]:
-    """Return the layers whose images are too large to be read whole for every view."""
-    return {
-        name: layer
-        for name, layer in layers.items()
-        if isinstance(layer, CubeLayer) and layer.placement.shape[0] * layer.placement.shape[1] > FRAME_CELLS
-    }
+def large(cube: Cube) -> list[str]:
+    """Return the variables whose images are too large to be read whole for every view."""
+    return [
+        key
+        for key, variable in cube.variables.items()
+        if {"y", "x"} <= set(variable.dims) and cube[key].sizes["y"] * cube[key].sizes["x"] > LARGE_CELLS
+    ]
 
 
-def build_levels(cube: Cube, layers: dict[str, CubeLayer], progress: Progress | None = None) -> Path:
+def build_levels(cube: Cube, keys: Sequence[str], progress: Progress | None = None) -> Path:
     """Write the levels of some variables of a cube; they count once all are there.
 
     Parameters
     ----------
     cube : Cube
         A cube on this machine's disk.
-    layers : dict of str to CubeLayer
-        Its variables.
+    keys : sequence of str
+        Its variables, such as :func:`large` returns.
     progress : callable, optional
         Told the images done and all images.
 
@@ -92,39 +105,62 @@ def build_levels(cube: Cube, layers: dict[str, CubeLayer], progress: Progress | 
     folder = levels_folder(cube.source)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    counts = {name: 1 if layer.times is None else len(layer.times) for name, layer in layers.items()}
+    counts = {key: int(cube[key].sizes.get("time", 1)) for key in keys}
     done, total = 0, sum(counts.values())
-    for name, layer in layers.items():
-        rows, columns = layer.placement.shape
-        arrays = _create(part / _place(layer), counts[name], rows, columns, factors(rows, columns))
-        for step in range(counts[name]):
-            for factor, level in _coarser(layer, step, rows, columns):
+    for key in keys:
+        rows, columns = cube[key].sizes["y"], cube[key].sizes["x"]
+        arrays = _create(part / _place(cube, key), counts[key], rows, columns, factors(rows, columns))
+        read = _reader(cube, key)
+        for step in range(counts[key]):
+            for factor, level in _coarser(read, step, rows, columns, cube.variables[key].kind == "categorical"):
                 arrays[factor][step].write(level).result()
             done += 1
             if progress is not None:
                 progress(done, total)
-    (part / DESCRIPTION).write_text(json.dumps({"of": fingerprint(cube), "variables": sorted(layers)}))
+    part.mkdir(parents=True, exist_ok=True)
+    (part / DESCRIPTION).write_text(json.dumps({"of": fingerprint(cube), "variables": sorted(keys)}))
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     return folder
 
 
-def open_levels(cube: Cube, layer: CubeLayer) -> dict[int, Any]:
+def open_levels(cube: Cube, key: str) -> dict[int, Any]:
     """Return the levels of a variable by factor; none where there are none, or of another state of the cube."""
     folder = levels_folder(cube.source)
     try:
         described = json.loads((folder / DESCRIPTION).read_text())
     except (OSError, ValueError):
         return {}
-    place = folder / _place(layer)
+    place = folder / _place(cube, key)
     if not isinstance(described, dict) or described.get("of") != fingerprint(cube) or not place.is_dir():
         return {}
     return {int(path.name): open_array(path, "zarr3") for path in place.iterdir() if path.name.isdecimal()}
 
 
-def _place(layer: CubeLayer) -> Path:
+def _place(cube: Cube, key: str) -> Path:
     """Return the folder of a variable: names from data are spelt in letters that no file system minds."""
-    return Path(*(part.encode().hex() for part in (layer.variable.grid, layer.variable.name)))
+    variable = cube.variables[key]
+    return Path(*(part.encode().hex() for part in (variable.grid, variable.name)))
+
+
+def _reader(cube: Cube, key: str) -> Callable[[int, slice], Floats]:
+    """Return what reads some rows of one image, shape (rows, columns); NaN at gaps, the first of other dimensions."""
+    data = cube[key]
+    array, coding = stored_array(cube.grid_of(key), cube.variables[key].name), coding_of(data)
+    left = [dim for dim in data.dims if dim in ("y", "x")]
+
+    def read(step: int, rows: slice) -> Floats:
+        where: dict[str, Any] = {"time": step, "y": rows, "x": slice(None)}
+        index = tuple(where.get(str(dim), 0) for dim in data.dims)
+        if array is None:
+            values = data.isel(dict(zip(data.dims, index, strict=True))).transpose("y", "x").to_numpy()
+            return values.astype(np.float32 if values.dtype.itemsize <= 4 else np.float64, copy=False)
+        stored = np.asarray(array[index].read().result()).transpose([left.index(dim) for dim in ("y", "x")])
+        out = np.empty(stored.shape, np.float64 if stored.dtype.itemsize > 4 else np.float32)
+        coding.decode(stored, out)
+        return out
+
+    return read
 
 
 def _create(place: Path, steps: int, rows: int, columns: int, wanted: list[int]) -> dict[int, Any]:
@@ -139,17 +175,16 @@ def _create(place: Path, steps: int, rows: int, columns: int, wanted: list[int])
     return found
 
 
-def _coarser(layer: CubeLayer, step: int, rows: int, columns: int) -> Iterator[tuple[int, Floats]]:
+def _coarser(
+    read: Callable[[int, slice], Floats], step: int, rows: int, columns: int, classes: bool
+) -> Iterator[tuple[int, Floats]]:
     """Return the levels of one image, each from the one before; the finest in bands, as it may be large."""
-    classes = layer.variable.kind == "categorical"
     wanted = factors(rows, columns)
     if not wanted:
         return
-    bands = []
-    for top in range(0, rows, _BAND):
-        band = slice(top, min(top + _BAND, rows)), slice(0, columns)
-        bands.append(halved(layer.read(step, band), classes))
-    level = np.concatenate(bands)
+    level = np.concatenate(
+        [halved(read(step, slice(top, min(top + _BAND, rows))), classes) for top in range(0, rows, _BAND)]
+    )
     for factor in wanted:
         if factor > 2:
             level = halved(level, classes)
