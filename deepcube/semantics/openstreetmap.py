@@ -12,7 +12,7 @@ import pyoxigraph as ox
 import shapely
 
 from deepcube.semantics import vocabulary as v
-from deepcube.semantics.loading import geometry_triples
+from deepcube.semantics.feature_triples import geometry_triples
 
 _NODE = ox.NamedNode
 _LINEAR = frozenset({"highway", "railway", "waterway", "barrier"})

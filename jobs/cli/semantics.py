@@ -379,7 +379,7 @@ def load_features(group: str, store: Path, kind: str | None, key: str | None, ho
     import pyoxigraph as ox
 
     from deepcube.semantics import VectorStore
-    from deepcube.semantics.loading import feature_triples, frame_features
+    from deepcube.semantics.feature_triples import feature_triples, frame_features
 
     held = _feature_group(group, home)
     frame = held.read()

@@ -23,7 +23,8 @@ from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.online.subjects import codec_of, current_subject
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.server import open_platform
-from deepcube.embedded.store.groups import BATCH, STREAM, create_group
+from deepcube.embedded.store.features import BATCH, STREAM
+from deepcube.embedded.store.group_changes import create_group
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 

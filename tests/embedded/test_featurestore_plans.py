@@ -23,7 +23,8 @@ from deepcube.embedded.query.compose import compose
 from deepcube.embedded.query.engine import connect
 from deepcube.embedded.query.execute import run
 from deepcube.embedded.server import open_platform
-from deepcube.embedded.store import commits, datasets, groups, views
+from deepcube.embedded.store import commits, datasets, group_changes, groups, views
+from deepcube.embedded.store.types import arrow_type
 
 QUERY = {"leftFeatureGroup": {"id": 1}, "leftFeatures": [{"name": "k"}], "joins": [], "filter": None}
 
@@ -44,7 +45,7 @@ def project(platform: Platform) -> Project:
 
 def filled(platform: Platform, project: Project, name: str, table: pa.Table, key: str = "k") -> Any:
     kinds = [{"name": f.name, "type": "bigint", "primary": f.name == key} for f in table.schema]
-    group = groups.create_group(platform, project, {"name": name, "version": 1, "features": kinds})
+    group = group_changes.create_group(platform, project, {"name": name, "version": 1, "features": kinds})
     write_deltalake(
         groups.delta_location(platform, project, group), table, configuration={"delta.enableChangeDataFeed": "true"}
     )
@@ -193,7 +194,7 @@ def test_the_same_key_written_twice_counts_once_among_the_changes(platform: Plat
 def test_commits_end_with_their_table(platform: Platform, project: Project) -> None:
     group = filled(platform, project, "emptied", pa.table({"k": pa.array([1], pa.int64())}))
     assert len(commits.commits(platform, project, group)) == 1
-    groups.clear_group(platform, group)
+    group_changes.clear_group(platform, group)
     assert commits.commits(platform, project, group) == []
     write_deltalake(groups.delta_location(platform, project, group), pa.table({"k": pa.array([1, 2], pa.int64())}))
     assert [commit.body["rowsInserted"] for commit in commits.commits(platform, project, group)] == [2]
@@ -286,6 +287,6 @@ def test_any_value_is_the_same_value_in_the_database(value: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["int", "array<struct<a:map<string,double>,b:decimal(38,10)>>"])
 def test_a_type_has_a_column_in_the_database(kind: str) -> None:
-    arrow = groups.arrow_type(kind)
+    arrow = arrow_type(kind)
     (found,) = duckdb.execute(f"SELECT typeof(CAST(NULL AS {tables.duckdb_type(arrow)}))").fetchone() or ("",)
     assert found.split("(")[0].lower() in ("integer", "struct")

@@ -24,7 +24,8 @@ from deepcube.embedded.online.errors import OnlineError
 from deepcube.embedded.online.materialize import Materializer, run_job
 from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.store.commits import KIND as COMMIT
-from deepcube.embedded.store.groups import clear_group, delta_location, update_group
+from deepcube.embedded.store.group_changes import clear_group, update_group
+from deepcube.embedded.store.groups import delta_location
 
 
 class Killed(BaseException):

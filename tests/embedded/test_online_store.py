@@ -22,7 +22,7 @@ from deepcube.embedded.online.errors import InvalidRecordError
 from deepcube.embedded.online.ingest import OutOfOrderError
 from deepcube.embedded.online.records import Batch
 from deepcube.embedded.online.store import OnlineStore
-from deepcube.embedded.store.groups import update_group
+from deepcube.embedded.store.group_changes import update_group
 from deepcube.embedded.store.types import arrow_type
 
 keys = st.integers(0, 5)

@@ -16,7 +16,7 @@ from deepcube.embedded.keys import OWNER, User
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.quality import activities, projects, statistics
 from deepcube.embedded.server import open_platform
-from deepcube.embedded.store import groups
+from deepcube.embedded.store import group_changes
 
 GROUP = {"features": [{"name": "cell", "type": "bigint", "primary": True}], "timeTravelFormat": "DELTA", "version": 1}
 
@@ -52,7 +52,7 @@ def users(platform: Platform, mine: Project) -> dict[str, User]:
 
 @pytest.fixture(scope="module")
 def group(platform: Platform, other: Project) -> Entity:
-    return groups.create_group(platform, other, {**GROUP, "name": "theirs"})
+    return group_changes.create_group(platform, other, {**GROUP, "name": "theirs"})
 
 
 def allowed(platform: Platform, user: User, method: str, path: str, **query: str) -> int:
@@ -139,7 +139,7 @@ def test_shares(platform: Platform, mine: Project, other: Project, users: dict[s
     for user in (OWNER, *users.values()):
         assert allowed(platform, user, "GET", by_id) == allowed(platform, user, "GET", by_name, version="1") == 403
     projects.share(platform, other, mine, OWNER, group)
-    second = groups.create_group(platform, other, {**GROUP, "name": "theirs", "version": 2})
+    second = group_changes.create_group(platform, other, {**GROUP, "name": "theirs", "version": 2})
     for user in (OWNER, *users.values()):
         assert allowed(platform, user, "GET", by_id) == allowed(platform, user, "GET", by_name, version="1") == 200
         assert not may_write(group)

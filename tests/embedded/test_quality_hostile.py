@@ -20,7 +20,7 @@ from deepcube.embedded.quality.filters import Filters
 from deepcube.embedded.quality.search import Search
 from deepcube.embedded.quality.statistics import StatisticsQuery
 from deepcube.embedded.server import open_platform
-from deepcube.embedded.store import groups
+from deepcube.embedded.store import group_changes
 
 GROUP = {
     "name": "rows",
@@ -114,7 +114,7 @@ def project(platform: Platform) -> Project:
 
 @pytest.fixture(scope="module")
 def group(platform: Platform, project: Project) -> Entity:
-    return groups.create_group(platform, project, GROUP)
+    return group_changes.create_group(platform, project, GROUP)
 
 
 def count(platform: Platform) -> int:

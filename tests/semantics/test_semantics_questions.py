@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from deepcube.semantics import CubeSource, SemanticCube, VectorStore
-from deepcube.semantics.loading import feature_triples, frame_features, load_file
+from deepcube.semantics.feature_triples import feature_triples, frame_features
+from deepcube.semantics.loading import load_file
 from deepcube.semantics.questions import QUESTIONS
 from jobs.cli import command
 from tests.semantics.worked import COLUMN, EXPECTED, write_world

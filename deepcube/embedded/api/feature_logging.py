@@ -9,7 +9,8 @@ from deepcube.embedded.routing import Call, Json, Routes
 from deepcube.embedded.runtime.builtin import job_document, run_job
 from deepcube.embedded.runtime.jobs import SCHEDULE, find_job
 from deepcube.embedded.runtime.schedules import save_schedule
-from deepcube.embedded.store.groups import STREAM, materialization_job
+from deepcube.embedded.store.features import STREAM
+from deepcube.embedded.store.groups import materialization_job
 from deepcube.embedded.store.views import find_view
 
 _VIEW = "/featureview/{name}/version/{version:int}"

@@ -7,7 +7,7 @@ from deepcube.embedded.errors import unsupported
 from deepcube.embedded.platform import Project
 from deepcube.embedded.routing import Call, Json, Routes, items
 from deepcube.embedded.runtime.builtin import job_document
-from deepcube.embedded.store import groups, removal, schemas
+from deepcube.embedded.store import group_changes, groups, removal, schemas
 
 routes = Routes("/project/{project_id:int}/featurestores/{featurestore_id:int}/featuregroups")
 
@@ -33,7 +33,7 @@ def all_groups(call: Call) -> Json:
 @routes.post()
 def create(call: Call) -> Json:
     """Make a feature group."""
-    group = groups.create_group(call.platform, call.project, call.document)
+    group = group_changes.create_group(call.platform, call.project, call.document)
     return groups.group_document(call.platform, group)
 
 
@@ -57,7 +57,7 @@ def update(call: Call) -> Json:
     document = call.document
     if call.parameter("deprecate") is not None:
         document = {"deprecated": call.flag("deprecate")}
-    group = groups.update_group(call.platform, group_of(call), document)
+    group = group_changes.update_group(call.platform, group_of(call), document)
     return groups.group_document(call.platform, group)
 
 
@@ -72,7 +72,7 @@ def delete(call: Call) -> Json:
 @routes.post("/{group_id:int}/clear")
 def clear(call: Call) -> Json:
     """Remove the rows of a feature group; the client overwrites with it."""
-    groups.clear_group(call.platform, group_of(call))
+    group_changes.clear_group(call.platform, group_of(call))
 
 
 @routes.post("/{group_id:int}/updatetableschema")

@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deepcube.embedded.console.deployments import pages as deployment_pages
+from deepcube.embedded.console.experiments import pages as experiment_pages
 from deepcube.embedded.console.features import pages as feature_pages
 from deepcube.embedded.console.files import pages as file_pages
 from deepcube.embedded.console.gateway import Gateway
@@ -36,7 +37,15 @@ from deepcube.embedded.console.session import SESSION_SECONDS, SIGN_IN_PATH, TIC
 from deepcube.embedded.errors import ApiError
 from deepcube.embedded.platform import Platform
 
-SECTIONS: list[Pages] = [overview_pages, job_pages, feature_pages, model_pages, deployment_pages, file_pages]
+SECTIONS: list[Pages] = [
+    overview_pages,
+    job_pages,
+    feature_pages,
+    model_pages,
+    experiment_pages,
+    deployment_pages,
+    file_pages,
+]
 
 
 def console_routes(platform: Platform, rest: Sequence[BaseRoute], sessions: Sessions | None = None) -> list[BaseRoute]:

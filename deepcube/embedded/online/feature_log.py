@@ -14,7 +14,8 @@ from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import LOGGING_NOT_ENABLED, bad_request, not_found
 from deepcube.embedded.online.store import OnlineStore
 from deepcube.embedded.platform import Platform, Project
-from deepcube.embedded.store import groups, views
+from deepcube.embedded.store import group_changes, groups, views
+from deepcube.embedded.store.features import BATCH, STREAM
 
 KIND = "feature_logging"
 REALTIME, JOB = "realtime", "job"
@@ -61,7 +62,9 @@ def enable(platform: Platform, project: Project, view: Entity, document: Json) -
         known = _logging(platform, view)
         if known is not None:
             return known
-        group = groups.create_group(platform, project, _group_document(platform, project, view, extra, transport))
+        group = group_changes.create_group(
+            platform, project, _group_document(platform, project, view, extra, transport)
+        )
         if transport == JOB:  # the client appends to it, also rows of which whole columns are null
             place = groups.delta_location(platform, project, group)
             write_deltalake(place, groups.arrow_schema(group.body).empty_table(), mode="overwrite")
@@ -123,14 +126,14 @@ def delete(platform: Platform, project: Project, view: Entity, transport: str | 
     group = group_of(platform, logging)
     if transport is None:
         with platform.service(OnlineStore).alone(group.id):
-            groups.clear_group(platform, group)
+            group_changes.clear_group(platform, group)
         return
     if transport not in (REALTIME, JOB):
         raise bad_request(f"transport must be {REALTIME} or {JOB}, found {transport!r}")
     extra = logging.body["extra"]
     with platform.service(OnlineStore).alone(group.id):
         platform.catalog.remove(logging)
-        groups.delete_group(platform, group)
+        group_changes.delete_group(platform, group)
     enable(platform, project, view, {"extraLoggingColumns": extra, "transport": transport})
 
 
@@ -141,7 +144,7 @@ def _group_document(platform: Platform, project: Project, view: Entity, extra: l
     return {
         "name": view.name[: _MAX_NAME - len(suffix)] + suffix,
         "description": f"log of feature view {view.name} version {view.version}",
-        "type": groups.STREAM if transport == REALTIME else groups.BATCH,
+        "type": STREAM if transport == REALTIME else BATCH,
         "onlineEnabled": transport == REALTIME,
         "timeTravelFormat": "DELTA",
         "eventTime": "log_time",

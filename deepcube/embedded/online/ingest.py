@@ -21,7 +21,8 @@ from deepcube.embedded.online.records import Batch, Headers
 from deepcube.embedded.online.subjects import KIND as SUBJECT
 from deepcube.embedded.online.subjects import codec_of, current_subject
 from deepcube.embedded.platform import Platform
-from deepcube.embedded.store.groups import EXTERNAL, STREAM, event_time, primary_key
+from deepcube.embedded.store.features import EXTERNAL, STREAM
+from deepcube.embedded.store.groups import event_time, primary_key
 
 UPSERT, DELETE = 0, 1
 _SEQUENCES = 2**31  # a producer's sequence numbers wrap to 0 after this many

@@ -13,7 +13,7 @@ from deepcube.embedded.catalog import Entity
 from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.quality import activities, expectations, provenance, tagging
 from deepcube.embedded.quality.compute import StatisticsService
-from deepcube.embedded.store import commits, datasets, groups, views
+from deepcube.embedded.store import commits, datasets, group_changes, groups, views
 
 # A place that cannot be made: the client writes Delta tables itself, and must fail where it may not.
 READ_ONLY = "/proc/this-feature-group-is-read-only-for-you"
@@ -24,7 +24,7 @@ _Function = TypeVar("_Function")
 
 def register() -> None:
     """Register the functions below with the store."""
-    _add(groups.CREATE_HOOKS, group_created)
+    _add(group_changes.CREATE_HOOKS, group_created)
     _add(groups.DOCUMENT_PARTS, describe_group)
     _add(groups.GRANTS, may_read_group)
     _add(commits.COMMIT_HOOKS, group_committed)

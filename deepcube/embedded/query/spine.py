@@ -18,6 +18,7 @@ from deepcube.embedded.platform import Platform, Project
 from deepcube.embedded.query.predicates import Column, Predicate, columns, conjuncts
 from deepcube.embedded.query.resolve import FULL, LEFT, RIGHT, Join, Node, Output, Query, Source
 from deepcube.embedded.store import groups
+from deepcube.embedded.store.features import EXTERNAL
 from deepcube.embedded.store.types import arrow_type
 
 Json = dict[str, Any]
@@ -146,7 +147,7 @@ def _source(platform: Platform, project: Project, document: Json) -> Source:
     for column in carried:
         arrow_type(str(column.get("type")))
     body = {
-        "type": groups.EXTERNAL,
+        "type": EXTERNAL,
         "spine": True,
         "eventTime": document.get("eventTimeColumn"),
         "features": [{"name": str(column.get("name")), "type": column["type"], **flags} for column in carried],

@@ -19,6 +19,7 @@ from deepcube.embedded.query.external import rows_of
 from deepcube.embedded.query.resolve import Source
 from deepcube.embedded.query.sql import DUCKDB
 from deepcube.embedded.store import groups
+from deepcube.embedded.store.types import arrow_type
 
 MAX_FILE_ROWS = 1_000_000
 _CHANGE = "_change_type"
@@ -122,7 +123,7 @@ def _column(feature: dict[str, Any], present: bool, cast: bool = False) -> str:
     name = DUCKDB.name(feature["name"])
     if present and not cast:
         return name
-    return f"CAST({name if present else 'NULL'} AS {duckdb_type(groups.arrow_type(feature['type']))}) AS {name}"
+    return f"CAST({name if present else 'NULL'} AS {duckdb_type(arrow_type(feature['type']))}) AS {name}"
 
 
 def _file_rows(file: Path, schema: pa.Schema) -> pa.Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from deepcube.embedded.catalog import Entity
 from deepcube.embedded.errors import bad_request
 from deepcube.embedded.platform import Platform
-from deepcube.embedded.store import datasets, groups, views
+from deepcube.embedded.store import datasets, group_changes, views
 
 
 def remove_group(platform: Platform, group: Entity, *, force: bool = False, with_views: bool = False) -> None:
@@ -38,4 +38,4 @@ def remove_group(platform: Platform, group: Entity, *, force: bool = False, with
         for view in using:
             if view.project_id == group.project_id:
                 datasets.delete_view(platform, platform.project(view.project_id), view, force=force)
-    groups.delete_group(platform, group)
+    group_changes.delete_group(platform, group)

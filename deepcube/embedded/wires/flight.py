@@ -26,7 +26,7 @@ from deepcube.embedded.query import passes
 from deepcube.embedded.query.compose import compose
 from deepcube.embedded.query.execute import run
 from deepcube.embedded.query.plans import read_plan
-from deepcube.embedded.store import datasets, groups, materialize, views
+from deepcube.embedded.store import datasets, group_changes, materialize, views
 
 _VERSION = b"5.2.1"
 _MAX_REQUEST = 16 * 2**20
@@ -205,7 +205,7 @@ class FlightWire:
 
     async def start(self) -> None:
         """Finish what a crash left, then listen."""
-        await asyncio.to_thread(groups.recover, self._platform)
+        await asyncio.to_thread(group_changes.recover, self._platform)
         await asyncio.to_thread(datasets.recover, self._platform)
         location = f"grpc+tls://127.0.0.1:{self._platform.settings.ports['flight']}"
         try:
