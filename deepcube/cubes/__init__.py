@@ -2,7 +2,7 @@
 
 A cube is a set of variables on one or more grids, each an ``xarray.Dataset`` with dimensions ``(time, y, x)``, opened
 lazily from GeoTIFF stacks, NetCDF, Zarr, eo-learn patches and other layouts through the one call :func:`open_cube`.
-Views (:mod:`deepcube.cubes.views`, ``cube.view(...)``) give other grids, regions, periods and steps; samples
+Views (:mod:`deepcube.cubes.views`, ``view(cube, ...)``) give other grids, regions, periods and steps; samples
 (:mod:`deepcube.cubes.sampling`) give patches at the speed of the disk. May import no other part of the project; imports
 no machine learning library but in the adapters of samples. Public names are loaded when they are first asked for, so
 that cells and splits cost no readers of rasters.

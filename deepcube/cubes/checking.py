@@ -99,7 +99,7 @@ def _grid_problems(grid: Grid) -> Iterator[Problem]:
                 grid.name,
                 f"times are irregular: about {missing} steps of {typical / 86_400e9:.3g} days are missing, "
                 f"the longest gap is {gap:.3g} days after {grid.times[longest]:%Y-%m-%d}",
-                "composite them to regular steps, such as cube.view(step='10D')",
+                "composite them to regular steps, such as view(cube, step='10D')",
             )
     if not grid.points:
         for axis in ("y", "x"):

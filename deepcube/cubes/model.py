@@ -203,12 +203,6 @@ class Cube:
         children = {f"/{grid.name}": grid.dataset for grid in self.grids}
         return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(self.attrs)), **children}, name=self.name)
 
-    def view(self, **wanted: Any) -> "Cube":
-        """Return another grid, region, period or step of the cube, see :func:`deepcube.cubes.views.view`."""
-        from deepcube.cubes.views import view  # views know cubes, so cubes cannot know them before
-
-        return view(self, **wanted)
-
     def __getitem__(self, variable: str) -> xr.DataArray:
         grid = self.grid_of(variable)
         return grid.dataset[self.variables[variable].name]

@@ -7,7 +7,7 @@ there with its climatology of the training period, and only the departures are c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -26,8 +26,9 @@ from deepcube.cubes import (
     season_count,
     season_of,
 )
-from deepcube.cubes.views import Raster
+from deepcube.cubes.views import Raster, view
 from deepcube.cubes.views.period import aggregate
+from features.drought.schema import SPI_MONTHS
 
 Floats = NDArray[np.float64]
 
@@ -40,6 +41,9 @@ TEMPERATURE = ("era5_t2m", "t2m", "temperature_2m", "tas", "tg", "temperature")
 _TO_MM = {"m": 1000.0, "m of water equivalent": 1000.0, "cm": 10.0, "inches": 25.4}
 _LEAST = 0.8  # share of a step's days that a mean temperature needs; a sum of rain needs all
 
+_LONGEST = pd.Timedelta(days=16)  # of which months can be made
+_LEAST_YEARS = pd.Timedelta(days=3 * 365)  # of training, below which a distribution by month says nothing
+
 
 @dataclass(frozen=True, eq=False)
 class Weather:
@@ -50,12 +54,15 @@ class Weather:
     anomalies : dict of str to Grid
         ``rain`` (mm, sum over the step) and ``temperature`` (K, mean over the step), each where the
         cube has it: a grid with one variable of that name, dimensions (time, y, x), NaN where unknown.
+    spi : dict of str to Grid
+        ``spi_1``, ``spi_3`` and ``spi_6`` (unit 1), where the cube has daily rain over three training years and more.
     """
 
     anomalies: dict[str, Grid]
+    spi: dict[str, Grid] = field(default_factory=dict)
 
     def at(self, grid: Grid, rows: slice) -> dict[str, Floats]:
-        """Return the departures at some rows of a finer grid.
+        """Return the departures and indices at some rows of a finer grid.
 
         Parameters
         ----------
@@ -74,9 +81,9 @@ class Weather:
         held = slice(first, max(rows.stop, first + 2))
         target = Raster.of(replace(grid, dataset=grid.dataset.isel(y=held)))
         found = {}
-        for name, anomaly in self.anomalies.items():
-            view = Cube(name, (anomaly,), "").view(grid=target, least=0.0)
-            values = view[name].transpose("time", "y", "x").to_numpy().astype(float)
+        for name, anomaly in (self.anomalies | self.spi).items():
+            moved = view(Cube(name, (anomaly,), ""), grid=target, least=0.0)
+            values = moved[name].transpose("time", "y", "x").to_numpy().astype(float)
             values = values[:, rows.start - first : rows.stop - first]
             found[name] = np.nan_to_num(values.reshape(len(values), -1), nan=0.0)
         return found
@@ -101,7 +108,7 @@ def find_weather(cube: Cube, steps: Steps, split: TimeSplit) -> Weather | None:
         None if the cube has neither as a raster at steps of at most half those of NDVI, with values in all seasons of
         the training period.
     """
-    anomalies = {}
+    anomalies, spi = {}, {}
     for name, names, sums in (("rain", RAIN, True), ("temperature", TEMPERATURE, False)):
         variable = _choose(cube, names, sums, steps)
         anomaly = None if variable is None else _anomaly(cube, variable, steps, split)
@@ -109,7 +116,9 @@ def find_weather(cube: Cube, steps: Steps, split: TimeSplit) -> Weather | None:
             grid = cube.grid_of(_key(cube, variable))
             dataset = anomaly.to_dataset(name=name)
             anomalies[name] = Grid(grid.name, dataset, grid.crs)
-    return Weather(anomalies) if anomalies else None
+            if name == "rain":
+                spi = _standardised(cube, variable, steps, split)
+    return Weather(anomalies, spi) if anomalies else None
 
 
 def _choose(cube: Cube, names: Sequence[str], sums: bool, steps: Steps) -> Variable | None:
@@ -145,6 +154,35 @@ def _anomaly(cube: Cube, variable: Variable, steps: Steps, split: TimeSplit) -> 
         return None
     factor = _TO_MM.get(variable.units.strip().lower(), 1.0) if variable.accumulates else 1.0
     return values.copy(data=factor * (flat - normal).reshape(values.shape))
+
+
+def _standardised(cube: Cube, variable: Variable, steps: Steps, split: TimeSplit) -> dict[str, Grid]:
+    """Return standardised precipitation of the last month that is over at each step, on the weather's own grid."""
+    grid = cube.grid_of(_key(cube, variable))
+    times, own = grid.times, regular_step(grid.times)
+    start, end = max(times[0], split.train_start), split.train_end
+    if own is None or own > _LONGEST or end - start < _LEAST_YEARS:
+        return {}
+    rain = cube[_key(cube, variable)].transpose("time", "y", "x").load()
+    factor = _TO_MM.get(variable.units.strip().lower(), 1.0)
+    values = rain.to_numpy().astype(float) * factor
+    shape = values.shape[1:]
+    held = xr.Dataset({"rain": (("time", "y", "x"), values, {"units": "mm"})}, {"time": times})
+    tile = Tile(held, slice(0, shape[0]), slice(0, shape[1]), False, (1.0, 1.0), 0.0, lambda: _nowhere(shape))
+    latest = (times + own).searchsorted(steps.times, side="right") - 1  # a day is known when it is over
+    found = {}
+    for name, months in ((f"spi_{months}", months) for months in SPI_MONTHS):
+        index = Spi("rain", months, (str(start.date()), str(end.date()))).compute(tile)
+        at = np.where((latest >= 0)[:, None, None], index[np.maximum(latest, 0)], np.nan)
+        data = rain.isel(time=slice(0, 1), drop=True)
+        placed = xr.DataArray(at, dims=("time", "y", "x"), coords={"time": steps.times, "y": data["y"], "x": data["x"]})
+        found[name] = Grid(grid.name, placed.to_dataset(name=name), grid.crs)
+    return found
+
+
+def _nowhere(shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Return coordinates for features that ask for none."""
+    return np.zeros(shape), np.zeros(shape)
 
 
 def _windows(times: pd.DatetimeIndex, steps: Steps) -> tuple[Steps, NDArray[np.int64]]:

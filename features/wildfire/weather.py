@@ -136,7 +136,7 @@ def read_weather(cube: Cube) -> Weather:
     if regular_step(grid.times) != pd.Timedelta(days=1) or len(grid.times) <= LONG:
         raise TimeAxisError(
             f"Weather of cube {cube.name!r} has {len(grid.times)} times that are not {LONG} or more consecutive days; "
-            "expected a daily axis. Bring it to days first, such as cube.view(step='1D')."
+            "expected a daily axis. Bring it to days first, such as view(cube, step='1D')."
         )
     thin = _thin(grid)
 

@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from deepcube.cubes import Cube, NotACubeError, open_cube, write_cube
+from deepcube.cubes.views import view
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # pictures have no place
 
@@ -76,7 +77,7 @@ def test_mesogeos(firecube: xr.Dataset, tmp_path: Path) -> None:
     assert kinds(cube, "categorical") == {"burned_areas"}  # lc_forest is a share of the pixel, no class
     assert grid.stored is not None and cube["tp"].encoding["chunks"] == (7, 4, 4)
     np.testing.assert_array_equal(cube["tp"], dataset["tp"])
-    assert cube.view(step="month", period=("2006-04-01", "2006-04-20"), least=0.5)["tp"].sizes["time"] == 1
+    assert view(cube, step="month", period=("2006-04-01", "2006-04-20"), least=0.5)["tp"].sizes["time"] == 1
 
 
 def minicube(seed: int) -> xr.Dataset:

@@ -302,7 +302,7 @@ def _common_grid(cube: Cube, variables: Sequence[str]) -> Grid:
     if len(grids) > 1:
         raise PlanError(
             f"Found variables of the grids {', '.join(grids)}; expected one grid. Bring them to one first, by "
-            "cube.view(grid=...), or sample each grid by itself."
+            "view(cube, grid=...), or sample each grid by itself."
         )
     (grid,) = grids.values()
     others = {str(dim) for name in variables for dim in grid.dataset[cube.variables[name].name].dims} - set(DIMS)

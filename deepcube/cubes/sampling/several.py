@@ -92,7 +92,9 @@ class GridsSampler:
         grids = [cube.grid(name) for name in self.variables]
         units = {grid.name: _unit(grid) for grid in grids}
         if len(set(units.values())) != 1:
-            raise PlanError(f"Found grids in the units {units}; expected one unit. Bring them to one by cube.view().")
+            raise PlanError(
+                f"Found grids in the units {units}; expected one unit. Bring them to one by deepcube.cubes.views.view."
+            )
         self.sizes = {grid.name: _size(grid, extent, pd.Timedelta(period)) for grid in grids}
         starts = {g.name: patches_at(g, times, longitude, latitude, self.sizes[g.name]) for g in grids}
         inside = np.all([(start >= 0).all(axis=1) for start in starts.values()], axis=0)
