@@ -45,6 +45,7 @@ from features.volcano.schema import (
     patches_group,
     predictions_group,
 )
+from features.volcano.shape import SHAPE, shape_statistics, unwrap
 from features.volcano.source import KINDS, SIMULATED, Patch, VolcanoSource, cube_name, name_parts, open_source, regions
 from features.volcano.tables import Tables, compute_tables
 
@@ -59,6 +60,7 @@ __all__ = [
     "LOOKS",
     "OUTPUTS",
     "PIXELS",
+    "SHAPE",
     "SIDE",
     "SIMULATED",
     "SIMULATED_LABEL",
@@ -89,7 +91,9 @@ __all__ = [
     "predictions_group",
     "read_interferogram",
     "regions",
+    "shape_statistics",
     "statistics",
     "unpack",
+    "unwrap",
     "windows",
 ]

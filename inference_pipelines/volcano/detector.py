@@ -21,7 +21,7 @@ METHODS = ("integrated_gradients", "gradient_x_input")
 BASELINE = "noise without coherence: nothing to be seen"
 """What attributions compare with."""
 
-_MAPS_FILE = "maps.keras"
+_FURTHER = ("maps.keras", "kinds.keras")
 _LAYER = "features"
 _CHUNK = 32
 _BLOCK = 12  # pixels of the network's along a side of a part that attributions are summed over
@@ -106,22 +106,22 @@ class Detector:
     Parameters
     ----------
     network : keras.Model
-        From phasors (rows, SIDE, SIDE, 2) to probabilities (rows, outputs).
+        From phasors (rows, SIDE, SIDE, 2) to the probability of deformation (rows, 1).
     maps : keras.Model
         From phasors to ``mask`` and ``embedding``.
+    kinds : keras.Model
+        From the numbers :data:`features.volcano.SHAPE` to the probability of each type.
     signature : Signature
         Names, units, threshold and lineage.
     """
 
-    def __init__(self, network: Any, maps: Any, signature: Signature) -> None:
-        import keras
-
+    def __init__(self, network: Any, maps: Any, kinds: Any, signature: Signature) -> None:
         self.signature = signature
         self._network = TracedModel(network)
         self._maps = maps
-        self._deformation = TracedModel(keras.Model(network.inputs, network.outputs[0][:, :1]))
+        self._kinds = kinds
         self.explainer = ServedExplainer(
-            self._deformation,
+            self._network,
             outputs=volcano.OUTPUTS[:1],
             output_units="1",
             baseline_meaning=BASELINE,
@@ -145,9 +145,14 @@ class Detector:
         import keras
 
         network, signature = load_artifact(folder)
-        if signature.outputs != volcano.OUTPUTS or not (folder / _MAPS_FILE).is_file():
-            raise ArtifactError(f"Found another kind of model in {folder}; expected one of the volcano use case.")
-        return cls(network, keras.saving.load_model(folder / _MAPS_FILE, compile=False, safe_mode=True), signature)
+        missing = [name for name in _FURTHER if not (folder / name).is_file()]
+        if signature.outputs != volcano.OUTPUTS[:1] or missing:
+            raise ArtifactError(
+                f"Found another kind of model in {folder}, or one of an earlier version; expected one of the volcano "
+                f"use case with {', '.join(_FURTHER)}. Train it again: deepcube run volcano."
+            )
+        maps, kinds = (keras.saving.load_model(folder / name, compile=False, safe_mode=True) for name in _FURTHER)
+        return cls(network, maps, kinds, signature)
 
     @property
     def cube(self) -> str:
@@ -164,22 +169,28 @@ class Detector:
         """Probability from which an alert is raised; chosen on the validation part."""
         return float(self.signature.details["threshold"])
 
-    def probabilities(self, seen: Floats) -> Floats:
-        """Return the outputs for phasors, shape (n, outputs)."""
-        parts = [np.asarray(self._network(seen[i : i + _CHUNK])) for i in range(0, len(seen), _CHUNK)]
-        return np.concatenate(parts) if parts else np.empty((0, len(volcano.OUTPUTS)), np.float32)
+    def deformation(self, seen: Floats) -> Floats:
+        """Return the probability of deformation for phasors, shape (n,)."""
+        parts = [np.asarray(self._network(seen[i : i + _CHUNK]))[:, 0] for i in range(0, len(seen), _CHUNK)]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def kinds(self, seen: Floats) -> Floats:
+        """Return the probability of each type for phasors, given deformation, shape (n, types)."""
+        shapes = np.array([volcano.shape_statistics(one) for one in seen])
+        return np.asarray(self._kinds(shapes), np.float32)
 
     def look(self, seen: Floats) -> Findings:
         """Return everything that the model sees in phasors, shape (n, SIDE, SIDE, 2), n at least 1."""
         support, mask, embedding = [], [], []
         for first in range(0, len(seen), _CHUNK):
             part = seen[first : first + _CHUNK]
-            found = activation_map(self._network, _labelled(part), layer=_LAYER, outputs=volcano.OUTPUTS)
+            found = activation_map(self._network, _labelled(part), layer=_LAYER, outputs=volcano.OUTPUTS[:1])
             support.append(found["activation_map"].sel(output=volcano.OUTPUTS[0]).values)
             made = self._maps(part)
             mask.append(np.asarray(made["mask"]))
             embedding.append(np.asarray(made["embedding"]))
-        return Findings(self.probabilities(seen), *(np.concatenate(one) for one in (support, mask, embedding)))
+        probabilities = np.column_stack([self.deformation(seen), self.kinds(seen)])
+        return Findings(probabilities, *(np.concatenate(one) for one in (support, mask, embedding)))
 
     def judge(self, phase: NDArray[np.float32]) -> Judgement:
         """Look at a whole interferogram, window by window; see :func:`features.volcano.windows`.
@@ -203,7 +214,7 @@ class Detector:
         if not parts:
             raise volcano.InterferogramError("No part of the interferogram has enough values; expected one at least.")
         seen = np.stack(parts)
-        best = int(self.probabilities(seen)[:, 0].argmax())
+        best = int(self.deformation(seen).argmax())
         found = self.look(seen[best : best + 1])
         return Judgement(found.document(0, corners[best]), seen[best], found.support[0], found.mask[0])
 
@@ -243,7 +254,7 @@ class Detector:
             As one answer of :meth:`explain`, but for what belongs to a request.
         """
         result = explain(
-            self._deformation,
+            self._network,
             _labelled(seen[None]),
             METHODS[0],
             baseline=_labelled(volcano.incoherent()[None])[0],

@@ -23,7 +23,9 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     from training_pipelines.volcano import MAPS_FILE
+    from training_pipelines.volcano.kinds import save_kinds, train_kinds
     from training_pipelines.volcano.model import build_head, build_network, ensemble
+    from training_pipelines.volcano.scenes import make_bank
 
     networks = []
     for seed in (0, 1):
@@ -33,7 +35,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model, maps = ensemble(networks)
     signature = Signature(
         inputs=volcano.CHANNELS,
-        outputs=volcano.OUTPUTS,
+        outputs=volcano.OUTPUTS[:1],
         input_units=dict.fromkeys(volcano.CHANNELS, "1"),
         output_units="1",
         feature_view="volcano_test",
@@ -43,6 +45,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder = save_artifact(tmp_path_factory.mktemp("volcano") / "model", model, signature)
     maps.save(folder / MAPS_FILE, include_optimizer=False)
+    save_kinds(train_kinds(make_bank(16, 0), None, 0.0, scenes=60), folder)
     return folder
 
 

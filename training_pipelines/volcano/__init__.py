@@ -37,6 +37,7 @@ from training_pipelines.volcano.evaluation import (
     statistics_baseline,
     statistics_of,
 )
+from training_pipelines.volcano.kinds import save_kinds, train_kinds
 from training_pipelines.volcano.model import (
     NETWORK_FILE,
     Material,
@@ -137,8 +138,10 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
         tell(0.88, "scoring on regions that were never trained on")
         held = np.concatenate([data.test.seen, data.neighbours.seen])
         probability = _predict(models[0], held)
-        scores = evaluate(data, probability, [probabilities(one, held)[:, 0] for one in networks], baselines)
-        truth = localisation(*models, material.validation)
+        scores = evaluate(data, probability, [probabilities(one, held) for one in networks], baselines)
+        tell(0.9, "learning to tell the types of simulated sources")
+        kinds = train_kinds(material.bank, *_quiet(data, hparams))
+        truth = localisation(*models, kinds, material.validation)
         checked = _predict(models[0], material.validation.seen)
         point = operating_point(material.validation.deformation[:, 0] == 1, checked, recall=RECALL)
         folder = Path(scratch)
@@ -147,7 +150,9 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
             *draw(data, probability, baselines, runs, folder, shown),
             draw_examples(*models, data, folder / "examples.png", title),
         ]
-        tracker.log_metrics(scores.flat() | {f"simulated_{name}": value for name, value in truth.items()})
+        tracker.log_metrics(
+            scores.flat() | {f"simulated_{name}": value for name, value in truth.items() if name != "types"}
+        )
         for figure in figures:
             tracker.log_artifact(figure)
 
@@ -167,7 +172,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
         }
         signature = Signature(
             inputs=volcano.CHANNELS,
-            outputs=volcano.OUTPUTS,
+            outputs=volcano.OUTPUTS[:1],
             input_units=dict.fromkeys(volcano.CHANNELS, "1"),
             output_units="1",
             feature_view=view.name,
@@ -177,13 +182,14 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
         )
         artifact = save_artifact(folder / "model", models[0], signature)
         models[1].save(artifact / MAPS_FILE, include_optimizer=False)
+        save_kinds(kinds, artifact)
         registered = register_model(
             project,
             f"volcano_{cube}",
             add_card(artifact, f"volcano_{cube}", models, data, scores, truth, details, figures),
             metrics=scores.flat(),
             inputs=pd.DataFrame(data.test.seen[0].reshape(-1, 2)[:5].astype(float), columns=volcano.CHANNELS),
-            outputs=pd.DataFrame(np.asarray(models[0](held[:5])).astype(float), columns=volcano.OUTPUTS),
+            outputs=pd.DataFrame(np.asarray(models[0](held[:5])).astype(float), columns=volcano.OUTPUTS[:1]),
             feature_view=view,
             training_dataset_version=data.version,
             description=f"Deformation in wrapped interferograms of {shown}; mean of {len(runs)} networks. "
@@ -269,9 +275,15 @@ def _baselines(data: TrainingData, material: Material, hparams: dict[str, Any], 
     network = load_network(Path(alone["directory"]) / NETWORK_FILE)
     return {
         "statistics": statistics_baseline(*_known(data, material.validation), rows),
-        "labels_only": probabilities(network, held)[:, 0],
+        "labels_only": probabilities(network, held),
         "prior": np.full(len(held), float(data.fit.deformation.mean())),
     }
+
+
+def _quiet(data: TrainingData, hparams: dict[str, Any]) -> tuple[np.ndarray | None, float]:
+    """Return the quiet patches that may be trained on, and the share of scenes that are laid over them."""
+    quiet = data.fit.seen[~data.fit.deformation]
+    return (quiet, hparams["quiet_share"]) if len(quiet) else (None, 0.0)
 
 
 def _known(data: TrainingData, scenes: Batch) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from features import volcano
 from features.volcano.pictures import draw_phase, draw_support
 from training_pipelines.volcano.data import TrainingData
 from training_pipelines.volcano.evaluation import Evaluation
+from training_pipelines.volcano.kinds import shapes_of
 from training_pipelines.volcano.model import FEATURES
 from training_pipelines.volcano.scenes import Batch, Floats
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _SCORED, _STEPS = 3, 8
 
 LIMITS = [
-    "Trained on simulated deformation and few real examples; types (Mogi, dyke, sill) are learnt from simulation only.",
+    "Trained on simulated deformation and few real examples; types (Mogi, dyke, sill) are learnt from "
+    "simulation only, and a third of them is wrong even there.",
     "It sees the phase of one interferogram: no height, no weather, no earlier interferogram. Layered air over a high "
     "volcano can look like deformation.",
     "Fringes closer than six pixels of the image fade in what it sees; slow deformation of less than half a fringe is "
@@ -34,23 +36,26 @@ LIMITS = [
 """What readers of an alert must know."""
 
 
-def localisation(model: keras.Model, maps: keras.Model, scenes: Batch) -> dict[str, float]:
+def localisation(model: keras.Model, maps: keras.Model, kinds: keras.Model, scenes: Batch) -> dict[str, Any]:
     """Score where the model sees deformation, and its type, against the truth of simulated scenes.
 
     Parameters
     ----------
     model, maps : keras.Model
         As :func:`training_pipelines.volcano.model.ensemble` returns them.
+    kinds : keras.Model
+        As :func:`training_pipelines.volcano.kinds.train_kinds` returns it.
     scenes : Batch
         Scenes; those that deform, with known masks, are looked at.
 
     Returns
     -------
-    dict of str to float
+    dict
         ``pointing``: share of scenes whose activation map is largest on deforming ground (Zhang et al., 2018,
         Top-down Neural Attention, IJCV 126), beside ``pointing_chance``, the mean deforming share; ``mask_iou``:
         intersection over union of the segmentation, all scenes together; ``type_accuracy``, with ``type_chance``, the
-        share of the commonest type; ``n``.
+        share of the commonest type; ``n``; and ``types``, for each
+        true type how often each type was told.
     """
     known = (scenes.deformation[:, 0] == 1) & (scenes.mask >= 0).all(axis=(1, 2, 3))
     seen, truth = scenes.seen[known], scenes.mask[known][..., 0] >= 0.5
@@ -58,21 +63,25 @@ def localisation(model: keras.Model, maps: keras.Model, scenes: Batch) -> dict[s
     fine = truth.repeat(factor, axis=1).repeat(factor, axis=2).reshape(len(truth), -1)
     where = support(model, seen).reshape(len(seen), -1)
     segmented = np.asarray(maps(seen)["mask"]) >= 0.5
-    kinds = scenes.kind[known][:, 0].astype(int)
-    types = np.asarray(model(seen))[:, 1:].argmax(axis=1)
+    true = scenes.kind[known][:, 0].astype(int)
+    told = np.asarray(kinds(shapes_of(seen))).argmax(axis=1)
     return {
         "pointing": float(np.take_along_axis(fine, where.argmax(axis=1)[:, None], axis=1).mean()),
         "pointing_chance": float(fine.mean()),
         "mask_iou": float((segmented & truth).sum() / max((segmented | truth).sum(), 1)),
-        "type_accuracy": float((types == kinds).mean()),
-        "type_chance": float(np.bincount(kinds).max() / len(kinds)),
+        "type_accuracy": float((told == true).mean()),
+        "type_chance": float(np.bincount(true).max() / len(true)),
         "n": float(len(seen)),
+        "types": {
+            name: {other: int((told[true == i] == j).sum()) for j, other in enumerate(volcano.KINDS)}
+            for i, name in enumerate(volcano.KINDS)
+        },
     }
 
 
 def support(model: keras.Model, seen: Floats) -> NDArray[np.float32]:
     """Return where activations support deformation (Grad-CAM), shape (rows, SIDE, SIDE), never negative."""
-    found = activation_map(model, _labelled(seen), layer=FEATURES, outputs=volcano.OUTPUTS)
+    found = activation_map(model, _labelled(seen), layer=FEATURES, outputs=volcano.OUTPUTS[:1])
     return np.asarray(found["activation_map"].sel(output="deformation").values)
 
 
@@ -135,9 +144,10 @@ def draw_examples(model: keras.Model, maps: keras.Model, data: TrainingData, pat
         said = "deforms" if moves[number] else "quiet"
         name = data.test.table["volcano"].iloc[number]
         panels[0, column].set_title(f"{name}\n{said}: p = {probability[number]:.2f}", fontsize=8)
-    panels[0, 0].set_ylabel("wrapped phase")
-    panels[1, 0].set_ylabel("support (bright), mask (cyan)")
-    figure.suptitle(title)
+    panels[0, 0].set_ylabel("row (pixels)", fontsize=8)
+    panels[1, 0].set_ylabel("row (pixels)", fontsize=8)
+    figure.supxlabel("column (pixels)", fontsize=8)
+    figure.suptitle(f"{title}; below, support of deformation (bright) and outline (cyan)")
     figure.savefig(path, dpi=110)
     return path
 
@@ -148,7 +158,7 @@ def add_card(
     models: tuple[keras.Model, keras.Model],
     data: TrainingData,
     scores: Evaluation,
-    truth: dict[str, float],
+    truth: dict[str, Any],
     details: dict[str, Any],
     figures: list[Path],
 ) -> Path:
@@ -166,7 +176,7 @@ def add_card(
         What it was trained and scored on.
     scores : Evaluation
         Its scores.
-    truth : dict of str to float
+    truth : dict
         As of :func:`localisation`.
     details : dict
         Settings and lineage, with ``cube``, ``simulated`` and ``shown``.
@@ -185,7 +195,7 @@ def add_card(
         _labelled(moving.seen[:_SCORED]),
         baseline=_labelled(volcano.incoherent()[None])[0],
         baseline_meaning="noise without coherence: nothing to be seen",
-        outputs=volcano.OUTPUTS,
+        outputs=volcano.OUTPUTS[:1],
         samples=_STEPS,
         scores=["completeness_error", "complexity"],
     )
@@ -195,7 +205,7 @@ def add_card(
          "share of simulated scenes whose activation map is largest on deforming ground"),
         ("mask IoU", truth["mask_iou"], "", "1", "high", "overlap of the segmentation with the simulated truth"),
         ("type accuracy", truth["type_accuracy"], f"chance {truth['type_chance']:.2f}", "1", "high",
-         "share of simulated sources whose type is recognised"),
+         "share of simulated sources whose type is recognised; " + _confusion(truth["types"])),
     ]  # fmt: skip
     card = ModelCard(
         name=name,
@@ -221,6 +231,11 @@ def add_card(
     )
     card.write(folder)
     return folder
+
+
+def _confusion(types: dict[str, dict[str, int]]) -> str:
+    rows = (f"{name}: " + ", ".join(f"{n} {other}" for other, n in told.items()) for name, told in types.items())
+    return "true type: told types. " + "; ".join(rows)
 
 
 def _metrics(scores: Evaluation) -> CardTable:

@@ -105,7 +105,8 @@ def build_network(width: int) -> keras.Model:
 def build_head(features: int) -> keras.Model:
     """Build the untrained layers that read the map of activations.
 
-    They give ``logits`` (deformation, then types), ``mask`` (logits by cell) and ``embedding``.
+    They give ``logits`` (deformation, then types), ``mask`` (logits by cell) and ``embedding``. Types are an auxiliary
+    task that shapes the features; those that people are told come from :mod:`training_pipelines.volcano.kinds`.
     """
     import keras
     from keras import layers
@@ -182,7 +183,7 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: Report
     truth = dataset.validation.deformation[:, 0]
     return {
         "validation_loss": _validation_loss(network, dataset.validation),
-        "validation_auroc": float(roc_auc_score(truth, probabilities(network, dataset.validation.seen)[:, 0])),
+        "validation_auroc": float(roc_auc_score(truth, probabilities(network, dataset.validation.seen))),
     }
 
 
@@ -212,13 +213,9 @@ def contrastive_loss(unused: Any, projected: Any) -> Any:
 
 
 def probabilities(network: keras.Model, seen: Floats) -> Floats:
-    """Return the outputs :data:`features.volcano.OUTPUTS` of one network, shape (rows, outputs).
-
-    The first is the probability of deformation; the others, of the types if there is deformation, add up to one.
-    """
-    logits = np.concatenate([np.asarray(network(seen[i : i + _CHUNK])["logits"]) for i in range(0, len(seen), _CHUNK)])
-    types = np.exp(logits[:, 1:] - logits[:, 1:].max(axis=1, keepdims=True))
-    return np.column_stack([1 / (1 + np.exp(-logits[:, 0])), types / types.sum(axis=1, keepdims=True)])
+    """Return the probability of deformation by one network, shape (rows,)."""
+    logits = [np.asarray(network(seen[i : i + _CHUNK])["logits"][:, 0]) for i in range(0, len(seen), _CHUNK)]
+    return np.asarray(1 / (1 + np.exp(-np.concatenate(logits))))
 
 
 def ensemble(networks: Sequence[keras.Model]) -> tuple[keras.Model, keras.Model]:
@@ -232,8 +229,8 @@ def ensemble(networks: Sequence[keras.Model]) -> tuple[keras.Model, keras.Model]
     Returns
     -------
     model : keras.Model
-        From phasors to :data:`features.volcano.OUTPUTS`, shape (rows, outputs): mean logits, made probabilities. Its
-        layer :data:`FEATURES` holds the maps of activations of all networks.
+        From phasors to the probability of deformation, shape (rows, 1): that of the mean logit. Its layer
+        :data:`FEATURES` holds the maps of activations of all networks.
     maps : keras.Model
         From phasors to ``mask``, the probability that each cell deforms, shape (rows, SIDE / 4, SIDE / 4), and
         ``embedding``, shape (rows, EMBEDDING), the mean over the networks' embeddings.
@@ -256,8 +253,7 @@ def ensemble(networks: Sequence[keras.Model]) -> tuple[keras.Model, keras.Model]
     def mean(name: str) -> Any:
         return given[0][name] if len(given) == 1 else layers.Average()([one[name] for one in given])
 
-    logits = mean("logits")
-    outputs = layers.Concatenate(name="probabilities")([ops.sigmoid(logits[:, :1]), ops.softmax(logits[:, 1:])])
+    outputs = ops.sigmoid(mean("logits")[:, :1])
     mask = ops.sigmoid(mean("mask"))[..., 0]
     return (
         keras.Model(seen, outputs, name="volcano"),
@@ -329,6 +325,6 @@ def _mask_loss(truth: Any, logits: Any) -> Any:
 
 
 def _validation_loss(network: keras.Model, validation: Batch) -> float:
-    chance = np.clip(probabilities(network, validation.seen)[:, 0], 1e-6, 1 - 1e-6)
+    chance = np.clip(probabilities(network, validation.seen), 1e-6, 1 - 1e-6)
     truth = validation.deformation[:, 0]
     return float(-np.mean(truth * np.log(chance) + (1 - truth) * np.log(1 - chance)))

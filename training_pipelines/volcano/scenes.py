@@ -100,6 +100,7 @@ def make_batch(
     *,
     quiet: Floats | None = None,
     share: float = 0.0,
+    moving: float = 0.5,
 ) -> Batch:
     """Make scenes.
 
@@ -115,8 +116,10 @@ def make_batch(
         Real interferograms in which nothing deforms.
     share : float
         Share of the scenes whose background is one of these.
+    moving : float
+        Share that deforms of the scenes on which deformation would be visible.
     """
-    made = [_scene(bank, generator, quiet if generator.random() < share else None) for _ in range(rows)]
+    made = [_scene(bank, generator, quiet if generator.random() < share else None, moving) for _ in range(rows)]
     seen, deformation, kind, mask = zip(*made, strict=True)
     column = (rows, 1)
     return Batch(
@@ -186,7 +189,9 @@ def coarse(mask: NDArray) -> Floats:
     return np.asarray(mask.reshape(MASK, 4, MASK, 4).mean(axis=(1, 3)), np.float32)
 
 
-def _scene(bank: Bank, generator: np.random.Generator, quiet: Floats | None) -> tuple[Floats, float, float, Floats]:
+def _scene(
+    bank: Bank, generator: np.random.Generator, quiet: Floats | None, moving: float
+) -> tuple[Floats, float, float, Floats]:
     for _ in range(_TRIES):
         first, second, number = generator.integers(len(bank.kind), size=3)
         if quiet is not None:
@@ -202,7 +207,7 @@ def _scene(bank: Bank, generator: np.random.Generator, quiet: Floats | None) -> 
             break
     if quiet is None:
         background = _air(_turned(bank.air[first], int(generator.integers(8))).astype(np.float32), spread, generator)
-    mask, moves = np.zeros((MASK, MASK), np.float32), bool(visible and generator.random() < 0.5)
+    mask, moves = np.zeros((MASK, MASK), np.float32), bool(visible and generator.random() < moving)
     if moves:
         background = background * np.exp(1j * phase) * _blurred(phase)
         mask = coarse(np.abs(phase) > np.pi / 2)
