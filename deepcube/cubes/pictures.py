@@ -28,7 +28,8 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
     variable : str, optional
         Variable to draw; by default the first quantity with rows and columns.
     time : anything that pandas understands as a date, optional
-        The nearest time is drawn; by default the one with the fewest gaps of up to nine spread over the axis.
+        The nearest time is drawn; by default, of up to nine spread over the axis, the one with the
+        fewest gaps, and of equal ones that of the greatest spread.
 
     Returns
     -------
@@ -47,7 +48,7 @@ def quick_look(cube: Cube, path: Path, variable: str | None = None, time: Any = 
     name = variable or _first(cube)
     if name is None:
         raise UnknownVariableError(f"Cube {cube.name!r} has no variable with rows and columns to draw.")
-    described, grid = cube.variables[name], cube.grid_of(name)
+    grid, described = cube.grid_of(name), cube.variables[name]
     data = cube[name]
     image, when = _image(data, time)
     if not np.isfinite(image).any():
@@ -103,7 +104,12 @@ def _image(data: xr.DataArray, time: Any) -> tuple[np.ndarray, str]:
         return chosen.to_numpy().astype(float), f"{pd.Timestamp(chosen['time'].item()):%Y-%m-%d}"
     candidates = np.unique(np.linspace(0, data.sizes["time"] - 1, 9).round().astype(int))
     images = {int(number): data.isel(time=int(number)).to_numpy().astype(float) for number in candidates}
-    best = max(images, key=lambda number: int(np.isfinite(images[number]).sum()))
+
+    def worth(number: int) -> tuple[int, float]:
+        seen = images[number][np.isfinite(images[number])]
+        return seen.size, float(seen.std()) if seen.size else 0.0
+
+    best = max(images, key=worth)
     return images[best], f"{pd.Timestamp(data['time'].to_numpy()[best]):%Y-%m-%d}"
 
 

@@ -12,7 +12,17 @@ import rasterio
 import xarray as xr
 from click.testing import CliRunner
 
-from deepcube.cubes import Cube, Grid, NotACubeError, check_cube, open_cube, quick_look, write_cube
+from deepcube.cubes import (
+    Cube,
+    Grid,
+    NotACubeError,
+    UnknownVariableError,
+    check_cube,
+    open_cube,
+    quick_look,
+    write_cube,
+)
+from deepcube.cubes.pictures import _image
 from deepcube.cubes.publish import publish
 from deepcube.cubes.simulate import simulate
 from jobs.cli.cubes import cubes
@@ -144,6 +154,19 @@ def test_quick_look(dataset: xr.Dataset, tmp_path: Path, options: list[str]) -> 
 def test_quick_look_of_points(tmp_path: Path) -> None:
     (tmp_path / "ps.csv").write_text("lon,lat,D20200101,D20200107\n1.0,2.0,0,1\n1.1,2.1,3,4\n")
     assert quick_look(open_cube(tmp_path / "ps.csv"), tmp_path / "p.png").stat().st_size > 5000
+
+
+def test_a_quick_look_shows_the_time_at_which_there_is_something_to_see(tmp_path: Path) -> None:
+    (tmp_path / "ps.csv").write_text("lon,lat,D20200101,D20200107\n1.0,2.0,0,1\n1.1,2.1,0,4\n")
+    cube = open_cube(tmp_path / "ps.csv")
+    image, when = _image(cube["displacement"], None)
+    assert when == "2020-01-07", "displacement is 0 everywhere on the first date"
+    np.testing.assert_array_equal(image, [1, 4])
+
+
+def test_a_variable_that_is_not_there_is_named_with_those_that_are(dataset: xr.Dataset, tmp_path: Path) -> None:
+    with pytest.raises(UnknownVariableError, match=r"no variable 'snow'; it has .*ndvi"):
+        quick_look(open_cube(_written(dataset, tmp_path)), tmp_path / "p.png", "snow")
 
 
 def _written(dataset: xr.Dataset, folder: Path) -> Path:

@@ -228,7 +228,7 @@ def test_impossible_samples_are_refused(
 def test_variables_of_two_grids_are_refused(tmp_path: Path) -> None:
     one, two = memory_cube(), memory_cube((20, 12, 15))
     grids = (Grid("fine", one.grids[0].dataset[["a"]], None), Grid("coarse", two.grids[0].dataset[["b"]], None))
-    with pytest.raises(PlanError, match=r"grids fine, coarse; expected one.*cube.view"):
+    with pytest.raises(PlanError, match=r"grids fine, coarse; expected one.*view.cube"):
         Sampler(Cube("two", grids, "memory"), ["a", "b"], (1, 1, 1), [[0, 0, 0]])
 
 
