@@ -1,4 +1,4 @@
-"""Feature pipeline of the drought use case: a cube becomes rows of four feature groups, or five with weather.
+"""Feature pipeline of the drought use case: a cube becomes rows of four feature groups, or more with weather.
 
 Beside them it leaves a minicube, all that the cube knows as one block, in the project's files.
 
@@ -70,9 +70,11 @@ def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict
     }
     if ndvi.weather:
         groups["weather"] = drought.weather_group(fs)
+        if ndvi.weather.spi:
+            groups["spi"] = drought.spi_group(fs)
 
     rows = dict.fromkeys(groups, 0)
-    newest: dict[str, list[pd.DataFrame]] = {name: [] for name in ("features", "weather") if name in groups}
+    newest: dict[str, list[pd.DataFrame]] = {name: [] for name in ("features", "weather", "spi") if name in groups}
     for number, block in enumerate(ndvi.blocks()):
         tables = drought.compute_tables(block)
         for step, (name, group) in enumerate(groups.items()):
@@ -85,7 +87,7 @@ def _write(project: "Project", ndvi: drought.NdviSource, tell: Progress) -> dict
     if ndvi.cube.simulated:
         for group in groups.values():
             drought.label_simulated(group)
-    weather = sorted(ndvi.weather.anomalies) if ndvi.weather else []
+    weather = [*sorted(ndvi.weather.anomalies), *(["spi"] if ndvi.weather.spi else [])] if ndvi.weather else []
     view = drought.feature_view(fs, ndvi.cube.name, simulated=ndvi.cube.simulated, weather=weather)
 
     tell(len(ndvi) / (len(ndvi) + 0.2), "writing the newest features online")

@@ -7,14 +7,15 @@ Four feature groups, keyed by cube and cell and dated by time step:
 - ``drought_features``: what a forecast made at ``time`` may know, also in the online store;
 - ``drought_targets``: what happened one, two and three steps later.
 
-A cube that has rain or temperature on a daily grid of its own also gets rows in ``drought_weather``, which join the
-inputs of its view.
+A cube that has rain or temperature on a daily grid of its own also gets rows in ``drought_weather``, and with years of
+rain in ``drought_spi``, which join the inputs of its view.
 
 No feature at time *t* depends on data after *t*, and none depends on the seasons of the held-out years.
 """
 
 from features.drought.schema import (
     CLIMATOLOGY,
+    EXTRA_UNITS,
     FEATURE_NAMES,
     HORIZONS,
     KEYS,
@@ -22,6 +23,7 @@ from features.drought.schema import (
     LAGS,
     PERSISTENCE,
     SIMULATED_LABEL,
+    SPI_UNITS,
     VERSION,
     WEATHER_UNITS,
     climatology_group,
@@ -31,6 +33,7 @@ from features.drought.schema import (
     label_simulated,
     ndvi_group,
     possible_range,
+    spi_group,
     targets_group,
     time_split,
     weather_group,
@@ -40,6 +43,7 @@ from features.drought.tables import Block, Tables, compute_tables, latest_rows
 
 __all__ = [
     "CLIMATOLOGY",
+    "EXTRA_UNITS",
     "FEATURE_NAMES",
     "HORIZONS",
     "KEYS",
@@ -49,6 +53,7 @@ __all__ = [
     "SAMPLE",
     "SIMULATED",
     "SIMULATED_LABEL",
+    "SPI_UNITS",
     "VERSION",
     "WEATHER_UNITS",
     "Block",
@@ -65,6 +70,7 @@ __all__ = [
     "ndvi_group",
     "open_source",
     "possible_range",
+    "spi_group",
     "targets_group",
     "time_split",
     "weather_group",

@@ -95,7 +95,8 @@ def make_minicube(source: NdviSource) -> xr.Dataset:
                 data.setdefault("elevation", (("y", "x"), values, {"units": "m"}))
     weather = find_weather(source.cube, steps, source.split)
     for name, values in (weather.at(grid, rows) if weather else {}).items():
-        data[name] = ("time", values.mean(axis=1).astype(np.float32), {"units": WEATHER[name]})
+        if name in WEATHER:
+            data[name] = ("time", values.mean(axis=1).astype(np.float32), {"units": WEATHER[name]})
     dates = {name: pd.Timestamp(date).isoformat() for name, date in asdict(source.split).items()}
     attrs = {
         "cube": source.cube.name,

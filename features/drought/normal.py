@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from features.drought.schema import LAGS, PERSISTENCE, WEATHER_UNITS
+from features.drought.schema import EXTRA_UNITS, LAGS, PERSISTENCE
 
 NORMAL_CONDITIONS = (
     "normal conditions at the same place and season: NDVI observed at every step and equal to its climatology"
@@ -14,7 +14,7 @@ NORMAL_CONDITIONS = (
 
 def normal_meaning(names: Sequence[str]) -> str:
     """Say what an explanation of a model with these inputs compares with."""
-    weather = "; weather as usual for the season" if set(names) & set(WEATHER_UNITS) else ""
+    weather = "; weather as usual for the season" if set(names) & set(EXTRA_UNITS) else ""
     return NORMAL_CONDITIONS + weather
 
 
@@ -37,7 +37,7 @@ def normal_conditions(inputs: pd.DataFrame) -> pd.DataFrame:
     normal[_lagged("gap_lag")] = 0.0
     normal[PERSISTENCE] = normal["ndvi_climatology_now"]
     normal["steps_since_observation"] = 0.0
-    normal[[name for name in WEATHER_UNITS if name in normal]] = 0.0
+    normal[[name for name in EXTRA_UNITS if name in normal]] = 0.0
     return normal
 
 

@@ -123,6 +123,25 @@ _WEATHER_COLUMNS = (
 WEATHER_UNITS = {column.name: "mm" if column.name.startswith("rain") else "K" for column in _WEATHER_COLUMNS}
 """Names of the optional model inputs, for cubes that have weather, with their units."""
 
+SPI_MONTHS = (1, 3, 6)
+"""Windows of the standardised precipitation index, in months."""
+
+_SPI_COLUMNS = tuple(
+    Column(
+        f"spi_{months}",
+        "double",
+        f"Standardised precipitation index over {months} months, of the last month that was over at the origin, fitted "
+        "on the training years (unit 1, bounded at 3.09); 0 where unknown",
+    )
+    for months in SPI_MONTHS
+)
+
+SPI_UNITS = {column.name: "1" for column in _SPI_COLUMNS}
+"""Names of the further inputs of cubes with daily rain over three training years and more, with their unit."""
+
+EXTRA_UNITS = WEATHER_UNITS | SPI_UNITS
+"""Names of all optional model inputs, in order, with their units."""
+
 FEATURE_NAMES = [column.name for column in _INPUT_COLUMNS]
 """Names of the model inputs, in order; all double, none ever null."""
 
@@ -134,6 +153,8 @@ def possible_range(name: str) -> tuple[float, float]:
         return -reach, reach
     if name.startswith("gap_lag"):
         return 0.0, 1.0
+    if name.startswith("spi_"):
+        return -3.09, 3.09
     return (0.0, float("inf")) if name == "steps_since_observation" else (-1.0, 1.0)
 
 
@@ -206,6 +227,12 @@ def weather_group(fs: "FeatureStore") -> "FeatureGroup":
     return _group(fs, "drought_weather", description, _WEATHER_COLUMNS, online=True)
 
 
+def spi_group(fs: "FeatureStore") -> "FeatureGroup":
+    """Get or create ``drought_spi``: standardised precipitation, for cubes that have years of daily rain."""
+    description = "Standardised precipitation index that a drought forecast made at time may know"
+    return _group(fs, "drought_spi", description, _SPI_COLUMNS, online=True)
+
+
 def feature_view(
     fs: "FeatureStore", cube: str, *, simulated: bool | None = None, weather: Sequence[str] = ()
 ) -> "FeatureView":
@@ -220,8 +247,8 @@ def feature_view(
     simulated : bool, optional
         Whether the cube is simulated, which the description of the view then says from now on; without, it stays.
     weather : sequence of str
-        ``rain`` and ``temperature``, as far as the cube has them: further inputs of a view that is created. A view that
-        exists keeps its inputs.
+        ``rain``, ``temperature`` and ``spi``, as far as the cube has them: further inputs of a view that is created. A
+        view that exists keeps its inputs.
 
     Returns
     -------
@@ -235,9 +262,10 @@ def feature_view(
         .join(inputs.select(FEATURE_NAMES), on=KEYS, join_type="inner")
         .filter(targets.get_feature("cube") == cube)
     )
-    if weather:
-        further = [name for name in WEATHER_UNITS if name.startswith(tuple(weather))]
-        query = query.join(weather_group(fs).select(further), on=KEYS, join_type="inner")
+    for group, units in ((weather_group, WEATHER_UNITS), (spi_group, SPI_UNITS)):
+        further = [name for name in units if name.startswith(tuple(weather))]
+        if further:
+            query = query.join(group(fs).select(further), on=KEYS, join_type="inner")
     description = f"NDVI of {cube} one to three steps ahead, from what is known at the forecast origin"
     if simulated:
         description = f"{SIMULATED_LABEL}: {description}"

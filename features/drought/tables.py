@@ -19,7 +19,7 @@ from deepcube.cubes import (
     season_of,
     year_fraction,
 )
-from features.drought.schema import HORIZONS, KEYS, LAGS
+from features.drought.schema import HORIZONS, KEYS, LAGS, SPI_UNITS
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,8 @@ class Block:
     row, col : numpy.ndarray of int, shape (cells,)
         Position in the grid of the cube.
     weather : dict of str to numpy.ndarray of float64, shape (steps, cells)
-        Departures of rain (mm) and temperature (K) from normal in each step, as far as the cube has them.
+        Departures of rain (mm) and temperature (K) from normal in each step and standardised precipitation (unit 1), as
+        far as the cube has them.
     """
 
     cube: str
@@ -67,13 +68,14 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Rows of the feature groups, one data frame each, with the columns of their schemas; no weather, no rows of it."""
+    """Rows of the feature groups, one data frame each, with their schemas' columns; no weather, no rows of it."""
 
     ndvi: pd.DataFrame
     climatology: pd.DataFrame
     features: pd.DataFrame
     targets: pd.DataFrame
     weather: pd.DataFrame
+    spi: pd.DataFrame
 
 
 def compute_tables(block: Block) -> Tables:
@@ -96,12 +98,15 @@ def compute_tables(block: Block) -> Tables:
     inputs = _inputs(block, normal)
     observed = np.isfinite(inputs["steps_since_observation"])
     origins = np.logical_and.reduce([np.isfinite(values) for values in inputs.values()])
+    nothing = np.zeros_like(origins)
+    spi = {name: block.weather[name] for name in SPI_UNITS if name in block.weather}
     return Tables(
         ndvi=_rows(block, observed, _observations(block)),
         climatology=_climatology_rows(block, climatology),
         features=_rows(block, origins, inputs),
         targets=_rows(block, origins, {f"ndvi_step_{h}": ahead(block.ndvi, h) for h in HORIZONS}),
-        weather=_rows(block, origins if block.weather else np.zeros_like(origins), _weather(block)),
+        weather=_rows(block, origins if block.weather else nothing, _weather(block)),
+        spi=_rows(block, origins if spi else nothing, spi),
     )
 
 

@@ -26,6 +26,7 @@ from deepcube.cubes import (
     season_count,
     season_of,
 )
+from deepcube.cubes.features import Spi, Tile
 from deepcube.cubes.views import Raster, view
 from deepcube.cubes.views.period import aggregate
 from features.drought.schema import SPI_MONTHS

@@ -131,7 +131,7 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         "model_version": {"name": model.name, "version": model.version},
         "feature_groups": {group.name: len(table) for group, table in groups.items()},
         "maps": [day.date().isoformat() for day in days],
-        "places_at_risk": top_places(ranked),
+        "findings": {"places_at_risk": top_places(ranked)} if len(ranked) else {},
         "example": {"cube": cube, "cell_id": int(worst["cell_id"].iloc[0])},
         "figures": uploaded,
         "files": left,

@@ -49,8 +49,8 @@ def write_mixed(tmp_path: Path) -> WriteMixed:
     return write
 
 
-def rows(source: drought.NdviSource) -> pd.DataFrame:
-    tables = [drought.compute_tables(block).weather for block in source.blocks()]
+def rows(source: drought.NdviSource, group: str = "weather") -> pd.DataFrame:
+    tables = [getattr(drought.compute_tables(block), group) for block in source.blocks()]
     return pd.concat(tables).set_index(["cell_id", "time"]).drop(columns="cube")
 
 
@@ -86,6 +86,39 @@ def test_no_row_knows_the_weather_to_come(write_mixed: WriteMixed) -> None:
     known = before.index.get_level_values("time") <= at
     pd.testing.assert_frame_equal(after[known], before[known])
     assert not np.allclose(after[~known], before[~known])
+    first, then = (rows(drought.open_source(str(write_mixed(n, c))), "spi") for n, c in (("b", None), ("a", changed)))
+    pd.testing.assert_frame_equal(then[known], first[known])
+    assert not np.allclose(then[~known], first[~known])
+
+
+def test_standardised_precipitation_is_of_the_last_month_that_is_over(write_mixed: WriteMixed) -> None:
+    """Against xclim on monthly sums by pandas, at a pixel of the weather itself."""
+    from xclim.indices import standardized_precipitation_index
+
+    source = drought.open_source(str(write_mixed()))
+    assert source.weather is not None and sorted(source.weather.spi) == ["spi_1", "spi_3", "spi_6"]
+    split = source.split
+    series = pd.Series(1000 * daily()["tp"][:, 0, 1], DAYS)
+    monthly = series.resample("MS").sum()
+    data = xr.DataArray(monthly, dims="time", coords={"time": monthly.index}, attrs={"units": "mm/month"})
+    trained = monthly.index[(monthly.index >= split.train_start) & (monthly.index < split.train_end)]
+    wanted = standardized_precipitation_index(
+        data,
+        freq=None,
+        window=3,
+        dist="gamma",
+        method="APP",
+        fitkwargs={"floc": 0},
+        cal_start=str(trained[0].date()),
+        cal_end=str(trained[-1].date()),
+    ).to_series()
+    found = source.weather.spi["spi_3"].dataset["spi_3"].isel(y=0, x=1).to_series()
+    for at in STEPS[[20, 80, 139]]:
+        last = wanted[wanted.index + pd.offsets.MonthBegin() <= at].iloc[-1]
+        assert found[at] == pytest.approx(np.clip(last, -3.09, 3.09), abs=1e-6)
+    spi = rows(source, "spi")
+    assert list(spi.columns) == list(drought.SPI_UNITS) and spi.abs().max().max() <= 3.09
+    assert spi.index.equals(rows(source).index)
 
 
 def test_what_is_normal_comes_from_the_training_period_only(write_mixed: WriteMixed) -> None:
@@ -122,6 +155,7 @@ def test_a_cube_without_rain_has_no_values_of_it(write_mixed: WriteMixed) -> Non
     found = rows(drought.open_source(str(write_mixed(weather={"t2m": daily()["t2m"]}))))
     assert found.filter(like="rain").isna().all(axis=None)
     assert found.filter(like="temperature").notna().all(axis=None)
+    assert drought.open_source(str(write_mixed("dry.zarr", {"t2m": daily()["t2m"]}))).weather.spi == {}  # type: ignore[union-attr]
 
 
 def test_cubes_without_weather_have_no_rows_of_it(shared_data: Path) -> None:

@@ -125,7 +125,7 @@ def test_danger_maps_are_the_models(project: Any, inferred: dict[str, Any], tmp_
     newest = rows[rows["time"] == rows["time"].max()]
     assert int(np.isfinite(maps["fire_probability"][-1]).sum()) == len(newest) == 32 * 32
     assert float(maps["fire_probability"][-1].max()) == pytest.approx(newest["fire_probability"].max(), rel=1e-5)
-    assert 2 <= len(inferred["maps"]) <= 3 and list(inferred["places_at_risk"]) == [
+    assert 2 <= len(inferred["maps"]) <= 3 and list(inferred["findings"]["places_at_risk"]) == [
         str(pd.Timestamp(day).date() + pd.Timedelta(days=1)) for day in inferred["maps"]
     ]
     names = [Path(figure).stem for figure in inferred["figures"]]
@@ -147,7 +147,7 @@ def test_places_at_risk_are_ranked_on_every_mapped_day(project: Any, inferred: d
     features = json.loads(Path(paths[".geojson"]).read_text())["features"]
     assert [one["properties"]["place"] for one in features] == [row["place"] for row in table]
     assert len({one["id"] for one in features}) == len(table) == len(risk)
-    assert inferred["places_at_risk"][table[0]["date"]][0]["name"] == table[0]["name"]
+    assert inferred["findings"]["places_at_risk"][table[0]["date"]][0]["name"] == table[0]["name"]
 
 
 def test_the_endpoint_explains_and_names_what_is_wrong(project: Any, inferred: dict[str, Any]) -> None:
@@ -196,4 +196,4 @@ def test_a_table_of_fire_days_goes_the_same_way(project: Any, shared_data: Path)
     result = training.run(project, summary["cube"])["model"]
     assert set(result["metrics"]) == {"overall"} and result["metrics"]["overall"]["auroc"] > 0.7
     batch = inference.run_batch(project, summary["cube"])
-    assert batch["maps"] == [] and batch["places_at_risk"] == [] and batch["feature_groups"] == {"wildfire_danger": 50}
+    assert batch["maps"] == [] and batch["findings"] == {} and batch["feature_groups"] == {"wildfire_danger": 50}

@@ -161,6 +161,7 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         },
         "mode": mode,
         "study": found.summary,
+        **({"findings": {"study": found.summary}} if found.summary else {}),
         "mlflow": {"run_id": tracker.run_id, "uri": tracker.uri},
         "figures": uploaded + outlook.pop("figures", []),
     }
@@ -185,7 +186,7 @@ def _signature(
     view: Any, data: TrainingData, scores: Evaluation, cube: str, mlflow_run_id: str, mode: str, found: Study
 ) -> Signature:
     units = dict.fromkeys(drought.FEATURE_NAMES, "1") | {"steps_since_observation": "steps"}
-    units |= {name: drought.WEATHER_UNITS[name] for name in data.test.extra}
+    units |= {name: drought.EXTRA_UNITS[name] for name in data.test.extra}
     return Signature(
         inputs=data.test.names,
         outputs=drought.LABELS,

@@ -137,7 +137,7 @@ def _samples(part: str, inputs: "pd.DataFrame", targets: "pd.DataFrame") -> Samp
             f"Found {len(targets)} rows but no observed target in the {part} period; expected at least one. "
             "Use a longer or less cloudy cube."
         )
-    extra = tuple(name for name in drought.WEATHER_UNITS if name in inputs)
+    extra = tuple(name for name in drought.EXTRA_UNITS if name in inputs)
     # Keys that several joined groups have come under longer names, the plain one at the end.
     cells = next((name for name in inputs.columns if str(name).endswith(drought.KEYS[-1])), None)
     return Samples(

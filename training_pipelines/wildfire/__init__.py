@@ -148,6 +148,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
         },
         "mode": mode,
         "study": found.summary,
+        "findings": {"study": found.summary},
         "mlflow": {"run_id": tracker.run_id, "uri": tracker.uri},
         "figures": uploaded,
     }
