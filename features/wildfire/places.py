@@ -18,18 +18,7 @@ from numpy.typing import NDArray
 
 from deepcube.cubes import CubeError
 from features.wildfire.firecube import FireCube
-
-PLACE_COLUMNS = (
-    ("place", "string", "Identifier: the IRI of linked data, or a name made from row and column"),
-    ("name", "string", "Name for people"),
-    ("kind", "string", "What it is, for example town; settlement where the cube's population is all that is known"),
-    ("longitude", "double", "Longitude (degrees east, WGS84)"),
-    ("latitude", "double", "Latitude (degrees north, WGS84)"),
-    ("cell_id", "bigint", "Cell of the fire grid that the place lies in"),
-    ("people", "double", "People within RADIUS of the place, by the cube's population, or as the source says (count)"),
-    ("road_km", "double", "Roads within RADIUS of the place (km)"),
-)
-"""Columns of ``wildfire_places``, but for the cube."""
+from features.wildfire.schema import PLACE_COLUMNS
 
 RADIUS = 2
 """Pixels around a place, in each direction, from which a fire would reach it within the day."""

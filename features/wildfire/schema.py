@@ -130,10 +130,21 @@ def static_group(fs: FeatureStore) -> FeatureGroup:
     )
 
 
+PLACE_COLUMNS = (
+    ("place", "string", "Identifier: the IRI of linked data, or a name made from row and column"),
+    ("name", "string", "Name for people"),
+    ("kind", "string", "What it is, for example town; settlement where the cube's population is all that is known"),
+    ("longitude", "double", "Longitude (degrees east, WGS84)"),
+    ("latitude", "double", "Latitude (degrees north, WGS84)"),
+    ("cell_id", "bigint", "Cell of the fire grid that the place lies in"),
+    ("people", "double", "People within RADIUS of the place, by the cube's population, or as the source says (count)"),
+    ("road_km", "double", "Roads within RADIUS of the place (km)"),
+)
+"""Columns of ``wildfire_places``, but for the cube."""
+
+
 def places_group(fs: FeatureStore) -> FeatureGroup:
     """Get or create ``wildfire_places``: towns and other assets that a fire would threaten."""
-    from features.wildfire.places import PLACE_COLUMNS
-
     return fs.get_or_create_feature_group(
         name="wildfire_places",
         version=VERSION,
