@@ -181,7 +181,6 @@ def test_the_endpoint_explains_and_names_what_is_wrong(project: Any, inferred: d
         ({**values, "explain": {"scores": ["beauty"]}}, "unknown score beauty"),
         ({**values, "explain": {"budget_seconds": -1}}, "budget_seconds"),
         ({**values, "weather": 1.0}, "weather"),
-        ("a string", "expected"),
     ):
         with pytest.raises(Exception, match=reason) as refused:
             served.predict(inputs=[wrong])

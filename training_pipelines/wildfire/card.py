@@ -172,11 +172,13 @@ def _metrics(scores: Evaluation) -> CardTable:
         f"false_alarm_rate_at_{recall}",
         f"false_alarms_per_map_at_{recall}",
     )
-    columns = ("forecast", "part", *names, "AUROC over seeds, mean +- std")
+    columns = ("forecast", "part", *names, "AUROC over seeds, mean +- std", "AUPRC over seeds")
     rows: list[tuple[Any, ...]] = []
     for forecast, table in {"model": scores.model, **scores.baselines}.items():
         for part, row in table.items():
-            over = scores.seeds[part]["auroc"] if forecast == "model" else None
-            spread = f"{over['mean']:.4f} +- {over['std']:.4f}" if over else ""
-            rows.append((forecast, part, *(row[name] for name in names), spread))
+            over = scores.seeds[part] if forecast == "model" else {}
+            spread = [
+                f"{over[name]['mean']:.3g} +- {over[name]['std']:.2g}" if over else "" for name in ("auroc", "auprc")
+            ]
+            rows.append((forecast, part, *(row[name] for name in names), *spread))
     return CardTable(columns, rows)
