@@ -146,20 +146,21 @@ def test_weather_of_a_coarser_daily_grid_joins_the_inputs(
     monkeypatch.setitem(source_module._SIMULATION, "side", 6)
     summary = pipeline.run(project, "simulated")
     assert summary["cube"] == "simulated_drought" and summary["simulated"] is True
-    assert summary["weather"] == ["rain", "temperature"]
-    assert summary["feature_groups"]["drought_weather"] == summary["feature_groups"]["drought_features"]
+    assert summary["weather"] == ["rain", "temperature", "spi"]
+    for group in ("drought_weather", "drought_spi"):
+        assert summary["feature_groups"][group] == summary["feature_groups"]["drought_features"]
     store = project.get_feature_store()
     assert drought.SIMULATED_LABEL in store.get_feature_group("drought_weather", 1).description
     view = drought.feature_view(store, "simulated_drought")
     rows = view.get_batch_data(primary_key=False)
-    assert list(rows.columns) == [*drought.FEATURE_NAMES, *drought.WEATHER_UNITS]
+    assert list(rows.columns) == [*drought.FEATURE_NAMES, *drought.EXTRA_UNITS]
     assert not rows.isna().any(axis=None) and len(rows) == summary["feature_groups"]["drought_weather"]
     assert rows["rain_anomaly_lag_0"].std() > 1 and 0.1 < rows["temperature_anomaly_lag_0"].std() < 5
 
     source = drought.open_source("simulated", tmp_path)
     tables = drought.compute_tables(next(source.blocks()))
-    newest = drought.latest_rows(tables.weather).iloc[7]
+    newest = drought.latest_rows(tables.weather).merge(drought.latest_rows(tables.spi)).iloc[7]
     key = {"cube": "simulated_drought", "cell_id": int(newest["cell_id"])}
     vector = view.get_feature_vector(key, return_type="pandas").iloc[0]
-    names = list(drought.WEATHER_UNITS)
+    names = list(drought.EXTRA_UNITS)
     np.testing.assert_allclose(vector[names].to_numpy(float), newest[names].to_numpy(float))
