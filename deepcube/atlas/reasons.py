@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import re
 import threading
+import time as clock
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -28,8 +29,10 @@ BUDGET_SECONDS = 4.0
 _LAG = re.compile(r"^(?P<name>.+)_(?P<kind>lag|step)_(?P<number>\d+)$")
 _ORIGINS = 8  # times whose inputs are remembered
 _METRICS = 12
+_REMEMBERED_SECONDS = 60.0  # what the platform says of models, lineage and deployments
 _PAST = 300_000  # rows of inputs that similar cases are looked for in
 _log = logging.getLogger(__name__)
+_Found = TypeVar("_Found")
 
 
 class Reasoner:
@@ -52,6 +55,7 @@ class Reasoner:
         self._table = table
         self._opened = opened
         self._past: pd.DataFrame | None = None
+        self._known: dict[Any, tuple[float, Any]] = {}
         self._asking = threading.Lock()  # the client is not made for several threads
         self._inputs: dict[pd.Timestamp, pd.DataFrame] = {}
 
@@ -94,7 +98,8 @@ class Reasoner:
         time, key = times[step], layer.places.keys[place]
         longitude, latitude = float(layer.places.longitude[place]), float(layer.places.latitude[place])
         with self._asking:
-            model = tried(lambda: self._model(self._version(key, time)))
+            version = self._version(key, time)
+            model = self._remembered(("model", version), lambda: tried(lambda: self._model(version)))
             described: dict[str, Any] = {
                 "layer": name,
                 "value": value,
@@ -104,7 +109,7 @@ class Reasoner:
                 "model": None if model is None else self._about(model),
                 "calibration": None if truth is None else calibration(layer, truth, value),
                 "lineage": [
-                    *lineage(self._project, self._table, model),
+                    *self._remembered(("lineage", version), lambda: lineage(self._project, self._table, model)),
                     *chunks(self._opened(), self._table.cube, longitude, latitude, time),
                 ],
                 "explanation": None,
@@ -114,7 +119,7 @@ class Reasoner:
             try:
                 if model is None:
                     raise _MissingError("The registry has no model of this version.")
-                view = tried(model.get_feature_view)
+                view = self._remembered(("view", version), lambda: tried(model.get_feature_view))
                 if view is None:
                     raise _MissingError("The model names no feature view, so its inputs are not known.")
                 inputs = self._row(view, key, time)
@@ -127,6 +132,14 @@ class Reasoner:
             except _MissingError as missing:
                 described["missing"] = str(missing)
         return described
+
+    def _remembered(self, what: Any, ask: Callable[[], _Found]) -> _Found:
+        """Return what the platform answered within the last minute, or ask it: each question takes several calls."""
+        known = self._known.get(what)
+        if known is None or clock.monotonic() - known[0] > _REMEMBERED_SECONDS:
+            known = self._known[what] = (clock.monotonic(), ask())
+        answer: _Found = known[1]
+        return answer
 
     def _version(self, key: Any, time: pd.Timestamp) -> int | None:
         rows = self._table.rows
@@ -165,7 +178,7 @@ class Reasoner:
         }
 
     def _explanation(self, model: Any, inputs: Mapping[str, float | None]) -> dict[str, Any]:
-        deployment = self._deployment(model)
+        deployment = self._remembered(("deployment", model.version), lambda: self._deployment(model))
         options = {"scores": True, "budget_seconds": BUDGET_SECONDS}
         try:
             answer = deployment.predict(data={"instances": [dict(inputs)], "explain": options})
