@@ -56,8 +56,8 @@ def newest_model(project: Any, name: str) -> Any:
     return max(models, key=lambda model: model.version)
 
 
-def deploy(project: Any, model: Any, *, use_case: str, cube: str, description: str, script: Path) -> dict[str, Any]:
-    """Deploy a model, or bring the cube's existing deployment up to date, and start it.
+def deploy(project: Any, use_case: str, cube: str, *, description: str, script: Path) -> dict[str, Any]:
+    """Deploy the newest model of a cube, or bring its deployment up to date, and start it.
 
     Doing so again changes nothing and restarts nothing.
 
@@ -65,10 +65,8 @@ def deploy(project: Any, model: Any, *, use_case: str, cube: str, description: s
     ----------
     project : hopsworks.project.Project
         A logged-in project.
-    model : hsml.model.Model
-        What to serve.
     use_case, cube : str
-        What names the deployment and the folder of its script.
+        What names the model, the deployment and the folder of its script.
     description : str
         What people read in the list of deployments.
     script : Path
@@ -78,7 +76,13 @@ def deploy(project: Any, model: Any, *, use_case: str, cube: str, description: s
     -------
     dict
         ``name``, ``state``, ``model`` and ``model_version`` of the deployment.
+
+    Raises
+    ------
+    NoModelError
+        If no model of the cube is registered.
     """
+    model = newest_model(project, f"{use_case}_{cube}")
     name, environment = deployment_name(use_case, cube), os.environ.get(_ENVIRONMENT)
     deployment = project.get_model_serving().get_deployment(name)
     if deployment is None:

@@ -39,7 +39,7 @@ from inference_pipelines.drought.impact import (
 if TYPE_CHECKING:
     from hopsworks.project import Project
 
-__all__ = ["PREDICTED", "Forecaster", "NoModelError", "deploy", "run", "run_batch"]
+__all__ = ["PREDICTED", "Forecaster", "NoModelError", "run", "run_batch"]
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""
@@ -71,7 +71,14 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None) -> d
     tell = progress or (lambda fraction, message: None)
     batch = run_batch(project, cube, progress=lambda fraction, message: tell(0.6 * fraction, message))
     tell(0.6, "deploying the model")
-    deployment = deploy(project, cube)
+    label = f"{drought.SIMULATED_LABEL}: " if batch["simulated"] else ""
+    deployment = deployments.deploy(
+        project,
+        "drought",
+        cube,
+        description=f"{label}NDVI of {cube} one to three steps ahead, with explanations",
+        script=Path(__file__).with_name("predictor.py"),
+    )
     tell(0.9, f"asking {deployment['name']} for an explained forecast")
     request = {"cube": cube, "cell_id": batch["example_cell"]}
     answer = deployments.ask(project, deployment["name"], request)
@@ -157,38 +164,6 @@ def run_batch(project: "Project", cube: str, *, progress: Progress | None = None
         "example_cell": int(driest["cell_id"].iloc[0]),
         "figures": uploaded,
     }
-
-
-def deploy(project: "Project", cube: str) -> dict[str, Any]:
-    """Deploy the newest model of a cube, or bring its deployment up to date, and start it.
-
-    Parameters
-    ----------
-    project : hopsworks.project.Project
-        A logged-in project.
-    cube : str
-        Name of a cube that a model has been trained on.
-
-    Returns
-    -------
-    dict
-        As of :func:`inference_pipelines.deployments.deploy`.
-
-    Raises
-    ------
-    NoModelError
-        If no model of the cube is registered.
-    """
-    view = project.get_feature_store().get_feature_view(f"drought_{cube}", drought.VERSION)
-    label = f"{drought.SIMULATED_LABEL}: " if view is not None and drought.is_simulated(view) else ""
-    return deployments.deploy(
-        project,
-        newest_model(project, f"drought_{cube}"),
-        use_case="drought",
-        cube=cube,
-        description=f"{label}NDVI of {cube} one to three steps ahead, with explanations",
-        script=Path(__file__).with_name("predictor.py"),
-    )
 
 
 def _driest(inputs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:

@@ -26,7 +26,7 @@ from inference_pipelines.volcano.scoring import score
 if TYPE_CHECKING:
     from hopsworks.project import Project
 
-__all__ = ["AlertError", "Detector", "NoModelError", "alert", "deploy", "run", "run_batch", "score"]
+__all__ = ["AlertError", "Detector", "NoModelError", "alert", "run", "run_batch", "score"]
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""
@@ -59,7 +59,14 @@ def run(project: Project, cube: str, *, progress: Progress | None = None) -> dic
     batch = run_batch(project, cube, progress=lambda fraction, message: tell(0.5 * fraction, message))
     example = batch.pop("example")
     tell(0.5, "deploying the model")
-    deployment = deploy(project, cube)
+    label = f"{volcano.SIMULATED_LABEL}: " if batch["simulated"] else ""
+    deployment = deployments.deploy(
+        project,
+        "volcano",
+        cube,
+        description=f"{label}deformation in wrapped interferograms, with explanations; scored on {cube}",
+        script=Path(__file__).with_name("predictor.py"),
+    )
     tell(0.9, f"asking {deployment['name']} for an explained answer")
     instance = {"phase": np.round(batch.pop("phase").astype(float), 4).tolist()}
     explain = {"scores": ["completeness_error", "complexity"], "budget_seconds": 20}
@@ -136,35 +143,3 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         "example": {"file": str(table["file"][first]), "volcano": str(table["volcano"][first]), "similar": similar},
         "phase": volcano.expand(table["seen"][first]),
     }
-
-
-def deploy(project: Project, cube: str) -> dict[str, Any]:
-    """Deploy the newest model of a set, or bring its deployment up to date, and start it.
-
-    Parameters
-    ----------
-    project : hopsworks.project.Project
-        A logged-in project.
-    cube : str
-        Name of a set that a model has been trained on.
-
-    Returns
-    -------
-    dict
-        As of :func:`inference_pipelines.deployments.deploy`.
-
-    Raises
-    ------
-    NoModelError
-        If no model of the set is registered.
-    """
-    view = project.get_feature_store().get_feature_view(f"volcano_{cube}", volcano.VERSION)
-    label = f"{volcano.SIMULATED_LABEL}: " if view is not None and volcano.is_simulated(view) else ""
-    return deployments.deploy(
-        project,
-        newest_model(project, f"volcano_{cube}"),
-        use_case="volcano",
-        cube=cube,
-        description=f"{label}deformation in wrapped interferograms, with explanations; scored on {cube}",
-        script=Path(__file__).with_name("predictor.py"),
-    )

@@ -28,7 +28,7 @@ from inference_pipelines.wildfire.products import draw_days, draw_reasons
 if TYPE_CHECKING:
     from hopsworks.project import Project
 
-__all__ = ["Forecaster", "NoModelError", "deploy", "run", "run_batch"]
+__all__ = ["Forecaster", "NoModelError", "run", "run_batch"]
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""
@@ -60,7 +60,14 @@ def run(project: Project, cube: str, *, progress: Progress | None = None) -> dic
     tell = progress or (lambda fraction, message: None)
     batch = run_batch(project, cube, progress=lambda fraction, message: tell(0.6 * fraction, message))
     tell(0.6, "deploying the model")
-    deployment = deploy(project, cube)
+    label = f"{wildfire.SIMULATED_LABEL}: " if batch["simulated"] else ""
+    deployment = deployments.deploy(
+        project,
+        "wildfire",
+        cube,
+        description=f"{label}danger of fire in cells of {cube}, with explanations",
+        script=Path(__file__).with_name("predictor.py"),
+    )
     tell(0.9, f"asking {deployment['name']} for an explained forecast")
     request = batch.pop("example")
     answer = deployments.ask(project, deployment["name"], request)
@@ -136,38 +143,6 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
         "figures": uploaded,
         "files": left,
     }
-
-
-def deploy(project: Project, cube: str) -> dict[str, Any]:
-    """Deploy the newest model of a cube, or bring its deployment up to date, and start it.
-
-    Parameters
-    ----------
-    project : hopsworks.project.Project
-        A logged-in project.
-    cube : str
-        Name of a cube that a model has been trained on.
-
-    Returns
-    -------
-    dict
-        As of :func:`inference_pipelines.deployments.deploy`.
-
-    Raises
-    ------
-    NoModelError
-        If no model of the cube is registered.
-    """
-    view = project.get_feature_store().get_feature_view(f"wildfire_{cube}", wildfire.VERSION)
-    label = f"{wildfire.SIMULATED_LABEL}: " if view is not None and wildfire.is_simulated(view) else ""
-    return deployments.deploy(
-        project,
-        newest_model(project, f"wildfire_{cube}"),
-        use_case="wildfire",
-        cube=cube,
-        description=f"{label}danger of fire in cells of {cube}, with explanations",
-        script=Path(__file__).with_name("predictor.py"),
-    )
 
 
 def _draw_reasons(forecaster: Forecaster, row: pd.DataFrame, folder: Path) -> Path:
