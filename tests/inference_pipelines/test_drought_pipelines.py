@@ -14,6 +14,7 @@ import training_pipelines.drought as training
 from deepcube.explain import CARD_HTML, CARD_JSON
 from feature_pipelines import drought as feature_pipeline
 from features import drought
+from inference_pipelines import deployments
 from inference_pipelines import drought as inference
 from inference_pipelines.drought.forecaster import Forecaster
 from training_pipelines.drought import outlook, outlook_card
@@ -69,7 +70,7 @@ def test_an_unknown_cube_is_named_and_creates_nothing(project: Any) -> None:
     with pytest.raises(inference.NoModelError, match="drought_nowhere"):
         inference.run(project, "nowhere")
     with pytest.raises(inference.NoModelError, match="drought_nowhere"):
-        inference.deploy(project, "nowhere")
+        again(project, "nowhere")
     assert project.get_model_registry().get_models("drought_nowhere") == []
     assert project.get_model_serving().get_deployments() == []
 
@@ -209,12 +210,18 @@ def test_the_endpoint_explains_on_request_and_names_what_is_wrong(store: Any, in
     assert served.predict(inputs=[values])["predictions"][0] == pytest.approx(plain), "the server is still up"
 
 
+def again(project: Any, cube: str) -> dict[str, Any]:
+    """Deploy the newest model of a cube by the script of the pipeline."""
+    script = Path(inference.__file__).with_name("predictor.py")
+    return deployments.deploy(project, "drought", cube, description="drought", script=script)
+
+
 def test_deploying_again_changes_nothing_until_there_is_a_newer_model(store: Any, inferred: dict[str, Any]) -> None:
     first = inferred["deployment"]
-    assert inference.deploy(store, CUBE) == first
+    assert again(store, CUBE) == first
     newer = training.run(store, CUBE)["model"]["version"]
     assert newer == first["model_version"] + 1
-    assert inference.deploy(store, CUBE) == {**first, "model_version": newer}
+    assert again(store, CUBE) == {**first, "model_version": newer}
     served = store.get_model_serving()
     assert [deployment.name for deployment in served.get_deployments()] == [first["name"]]
     assert served.get_deployment(first["name"]).model_version == newer
