@@ -143,7 +143,7 @@ def _against_truth(explained: xr.Dataset) -> dict[str, Any]:
     names = [str(name) for name in explained["feature"].values]
     watched = (*drought.CLIMATOLOGY, "ndvi_climatology_now", drought.PERSISTENCE, "season_sin", "season_cos")
     chosen = [name for name in names if name not in watched]  # these the forecast starts from
-    drives = [name.startswith(("ndvi_anomaly", "rain_anomaly", "temperature_anomaly")) for name in chosen]
+    drives = [name.startswith(("ndvi_anomaly", "rain_anomaly", "temperature_anomaly", "spi_")) for name in chosen]
     found = against_truth(explained.sel(feature=chosen), xr.DataArray(drives, dims="feature"))
     kept = {name: float(found[name].mean()) for name in ("relevance_mass", "relevance_rank", "auroc")}
     said = ", ".join(f"{name} {value:.3f}" for name, value in kept.items())
