@@ -109,7 +109,7 @@ def overhead() -> None:
         )
 
 
-def _patches(rows: int = 1024) -> Any:
+def _patches(rows: int = 384) -> Any:
     import torch
 
     generator = torch.Generator().manual_seed(0)
@@ -206,11 +206,11 @@ def _train(
 
 
 def parallel() -> None:
-    """Compare the time of an epoch: 1024 patches of 4 x 64 x 64, batches of 128, a convolutional network.
+    """Compare the time of an epoch: 384 patches of 4 x 64 x 64, batches of 128, a convolutional network.
 
     One process is measured before and after, and so are two that do not communicate, which is what the machine gives.
     """
-    hparams = {"epochs": 5}
+    hparams = {"epochs": 4}
 
     def measure(strategy: str | Strategy, ranks: int, **more: Any) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:

@@ -113,10 +113,21 @@ def references(folder: Path) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def make_launcher(name: str) -> Any:
-    """Return a launcher by its name."""
+    """Return a launcher by its name; Ray is started once for all of its cells."""
     from deepcube.oblivious import LocalLauncher
     from deepcube.oblivious.cluster_launchers import RayLauncher, SparkLauncher, TorchrunLauncher
 
+    if name == "ray":
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        ray.init(
+            num_cpus=2,
+            include_dashboard=False,
+            configure_logging=False,
+            log_to_driver=False,
+            ignore_reinit_error=True,
+        )
     return {"local": LocalLauncher, "torchrun": TorchrunLauncher, "spark": SparkLauncher, "ray": RayLauncher}[name]()
 
 
@@ -259,7 +270,6 @@ def main() -> None:
     unknown = [name for name in arguments.launchers if name not in LAUNCHERS]
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(LAUNCHERS)}")
-    logging.getLogger("ray").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as into:
         begun = time.perf_counter()
 

@@ -64,6 +64,8 @@ class Bench:
         Told after every trial, within the share of the work that ``share`` names.
     share : (float, float)
         Where the study begins and ends, from 0 to 1.
+    shown : str
+        What figures and runs call the dataset; says so where it is simulated.
     """
 
     use_case: str
@@ -74,6 +76,7 @@ class Bench:
     tracker: MlflowTracker
     tell: Tell
     share: tuple[float, float] = (0.1, 0.4)
+    shown: str = ""
 
     def search(self, hparams: dict[str, Any], space: Space, trials: int, *, es_min: int) -> Study:
         """Search hyperparameters with the tree-structured Parzen estimator.
@@ -98,7 +101,7 @@ class Bench:
             Searchspace(**space),
             trials,
             "tpe",
-            name=f"{self.use_case} search",
+            name=self._name("search"),
             es_min=es_min,
             **self._common(hparams, trials),
         )
@@ -143,13 +146,16 @@ class Bench:
             list(components),
             leave_out_feature=without,
             seeds=tuple(seeds),
-            name=f"{self.use_case} ablation",
+            name=self._name("ablation"),
             **self._common(hparams, runs),
         )
         result = experiment.lagom(self.train_fn, config)
         found = result["result"]
         summary = {"ranking": found["ranking"], "components": found["components"], "seeds": list(seeds)}
         return Study(hparams, summary, _figures(result))
+
+    def _name(self, study: str) -> str:
+        return f"{self.use_case} {study}" + (f", {self.shown}" if self.shown else "")
 
     def _common(self, hparams: dict[str, Any], runs: int) -> dict[str, Any]:
         begin, end = self.share

@@ -5,7 +5,6 @@ everything, so that what differs between seeds cancels. The importance of a comp
 with a confidence interval.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from maggy.trial import Trial
 from deepcube.oblivious.calling import TrainResult
 from deepcube.oblivious.driver import drives
 from deepcube.oblivious.errors import ExperimentConfigError
+from deepcube.oblivious.leaving_out import hold_constant, leave_out, without_part
 from deepcube.oblivious.outcome import Outcome
 from deepcube.oblivious.scores import spread
 from deepcube.oblivious.search import TrialsDriver
@@ -43,10 +43,10 @@ class AblationConfig(TrialsConfig):
         Where the features come from; its labels are not left out.
     leave_out_feature : callable, optional
         ``leave_out_feature(dataset, feature)`` returns a dataset without the feature; by default
-        :func:`hold_constant`, which keeps the shape.
+        :func:`~deepcube.oblivious.leaving_out.hold_constant`, which keeps the shape.
     leave_out_part : callable, optional
         ``leave_out_part(model, part)`` returns a factory of the model without the part; by default
-        :func:`without_part`.
+        :func:`~deepcube.oblivious.leaving_out.without_part`.
     seeds : sequence of int
         Seeds; at least two, for an interval.
     confidence : float
@@ -80,7 +80,7 @@ class AblationConfig(TrialsConfig):
             features = [feature.name for feature in feature_view.features if not feature.label]
         self.features, self.model_parts, self.seeds = list(features), list(parts), [int(seed) for seed in seeds]
         self.confidence = confidence
-        self.leave_out = partial(_leave_out, leave_out_feature or hold_constant, leave_out_part or without_part)
+        self.leave_out = partial(leave_out, leave_out_feature or hold_constant, leave_out_part or without_part)
         names = [*self.features, *self.model_parts]
         if not names:
             raise ExperimentConfigError("Found nothing to leave out; expected features, parts or a feature_view.")
@@ -215,103 +215,3 @@ def interval(values: Sequence[float], confidence: float) -> dict[str, float]:
         return {"importance": mean, "low": -np.inf, "high": np.inf}
     half = float(t.ppf((1 + confidence) / 2, array.size - 1) * array.std(ddof=1) / np.sqrt(array.size))
     return {"importance": mean, "low": mean - half, "high": mean + half}
-
-
-def hold_constant(dataset: Any, feature: str) -> Any:
-    """Return a copy of a dataset in which a feature has its mean over the training rows everywhere.
-
-    Parameters
-    ----------
-    dataset : pandas.DataFrame, or tuple or list of them and of anything else
-        Every data frame that has the column is changed; the first of them is the training data.
-    feature : str
-        Name of the column; of numbers.
-
-    Raises
-    ------
-    ExperimentConfigError
-        If no part of the dataset has that column.
-    """
-    import pandas as pd
-
-    parts = list(dataset) if isinstance(dataset, tuple | list) else [dataset]
-    having = [each for each in parts if isinstance(each, pd.DataFrame) and feature in each.columns]
-    if not having:
-        raise ExperimentConfigError(
-            f"Found no column {feature!r} in the dataset; expected data frames, or pass `leave_out_feature`."
-        )
-    mean = having[0][feature].mean()
-    changed = [each.assign(**{feature: mean}) if any(each is one for one in having) else each for each in parts]
-    return type(dataset)(changed) if isinstance(dataset, tuple | list) else changed[0]
-
-
-def without_part(model: Any, part: str) -> Callable[..., Any]:
-    """Return a factory of a model without one of its parts.
-
-    Parameters
-    ----------
-    model : callable
-        Builds a Keras ``Sequential`` model or a torch module.
-    part : str
-        Name of a layer or submodule; with a ``*`` at the end, all whose names begin so.
-
-    Returns
-    -------
-    callable
-        Takes the same arguments. A Keras layer is taken out; a torch submodule passes its input on.
-    """
-    return partial(_build_without, model, part)
-
-
-def _build_without(model: Any, part: str, *args: Any, **options: Any) -> Any:
-    built = model(*args, **options)
-    if hasattr(built, "named_modules"):
-        return _torch_without(built, part)
-    return _keras_without(built, part)
-
-
-def _matches(name: str, part: str) -> bool:
-    return name.startswith(part[:-1]) if part.endswith("*") else name == part
-
-
-def _torch_without(module: Any, part: str) -> Any:
-    import torch
-
-    names = [name for name, _ in module.named_modules() if name and _matches(name, part)]
-    if not names:
-        raise _unknown_part(part, [name for name, _ in module.named_modules() if name])
-    for name in names:
-        parent, _, own = name.rpartition(".")
-        setattr(module.get_submodule(parent), own, torch.nn.Identity())
-    return module
-
-
-def _keras_without(network: Any, part: str) -> Any:
-    import keras
-
-    if not isinstance(network, keras.Sequential):
-        raise ExperimentConfigError(
-            f"Found a model of type {type(network).__name__}; expected a keras.Sequential, or pass `leave_out_part`."
-        )
-    kept = [layer for layer in network.layers if not _matches(layer.name, part)]
-    if len(kept) == len(network.layers):
-        raise _unknown_part(part, [layer.name for layer in network.layers])
-    copies = [type(layer).from_config(layer.get_config()) for layer in kept]
-    return keras.Sequential([keras.Input(network.input_shape[1:]), *copies])
-
-
-def _unknown_part(part: str, names: Sequence[str]) -> ExperimentConfigError:
-    return ExperimentConfigError(f"Found no part {part!r} in the model; expected one of {', '.join(names)}.")
-
-
-def _leave_out(
-    feature: Callable[[Any, str], Any],
-    part: Callable[[Any, str], Any],
-    parts: Mapping[str, Any],
-    without: Sequence[str],
-) -> Mapping[str, Any]:
-    """Return a worker's parts without one component; runs in the worker."""
-    kind, name = without
-    if kind == "feature":
-        return {**parts, "dataset": feature(copy.copy(parts["dataset"]), name)}
-    return {**parts, "model": part(parts["model"], name)}

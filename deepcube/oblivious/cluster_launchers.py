@@ -301,12 +301,13 @@ def require(package: str, launcher: str) -> None:
 def _local_session(count: int) -> Any:
     from pyspark.sql import SparkSession
 
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # by default the first `python3` there is, of any version
     builder: Any = SparkSession.builder
     return (
         builder.master(f"local[{count}]")
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.pyspark.python", sys.executable)
         .getOrCreate()
     )

@@ -38,7 +38,7 @@ def test_a_search_chooses_within_its_space_and_keeps_the_rest(data, tmp_path, mo
     monkeypatch.setenv("DEEPCUBE_HOME", str(tmp_path))
     monkeypatch.setattr(modes, "_TRIALS", 3)
     with MlflowTracker(tmp_path / "mlflow", "drought") as tracker:
-        found = modes.study("hpo", data, QUICK, tracker, tell)
+        found = modes.study("hpo", data, QUICK, tracker, tell, "cube (simulated)")
     assert found.summary["trials"] == 3
     assert found.hparams["units"] in modes.SEARCH_SPACE["units"][1]
     assert {name: found.hparams[name] for name in ("epochs", "batch_size")} == {"epochs": 2, "batch_size": 64}
@@ -50,7 +50,7 @@ def test_a_search_chooses_within_its_space_and_keeps_the_rest(data, tmp_path, mo
 def test_an_ablation_ranks_every_input(data, tmp_path, monkeypatch):
     monkeypatch.setenv("DEEPCUBE_HOME", str(tmp_path))
     with MlflowTracker(tmp_path / "mlflow", "drought") as tracker:
-        found = modes.study("ablation", data, QUICK, tracker, tell)
+        found = modes.study("ablation", data, QUICK, tracker, tell, "cube (simulated)")
     assert set(found.summary["ranking"]) == set(drought.FEATURE_NAMES)
     assert found.summary["ranking"][0] in drought.CLIMATOLOGY
     assert found.hparams == QUICK

@@ -8,7 +8,8 @@ from maggy.ablation import AblationStudy
 from maggy.experiment import experiment
 
 from deepcube.oblivious import AblationConfig, ExperimentConfigError
-from deepcube.oblivious.ablation import hold_constant, interval, without_part
+from deepcube.oblivious.ablation import interval
+from deepcube.oblivious.leaving_out import hold_constant, without_part
 
 PLANTED = {"large": 3.0, "middle": -1.5, "small": 0.7, "tiny": 0.35, "none": 0.0}
 

@@ -4,7 +4,7 @@ import functions_keras
 import pytest
 from maggy.experiment import experiment
 
-from deepcube.oblivious import DistributedConfig, SingleRunConfig
+from deepcube.oblivious import DistributedConfig, SingleRunConfig, WorkerError
 
 TOLERANCE = 1e-5
 """Relative: sums of 32-bit floats in another order."""
@@ -53,3 +53,16 @@ def test_a_batch_size_per_rank_makes_the_global_batch_larger(tmp_path):
     assert experiment.lagom(functions_keras.train_fn, config)["metric"] == pytest.approx(
         single["metric"], rel=TOLERANCE
     )
+
+
+@pytest.mark.slow
+def test_a_dead_worker_ends_the_job_and_training_goes_on_from_the_checkpoint(tmp_path):
+    """Rows come in the same order in every epoch here, so that the result is that of a run without trouble."""
+    whole = experiment.lagom(functions_keras.keeps, DistributedConfig("mirrored", **common(tmp_path, epochs=4)))
+    troubled = common(tmp_path, epochs=4, dies=True)
+    with pytest.raises(WorkerError, match="Rank 1 of 2 ended by signal SIGKILL"):
+        experiment.lagom(functions_keras.keeps, DistributedConfig("mirrored", **troubled))
+    result = experiment.lagom(functions_keras.keeps, DistributedConfig("mirrored", restarts=1, **troubled))
+    assert result["result"]["attempts"] == 2
+    assert result["metrics"]["began"] == 2
+    assert result["metric"] == pytest.approx(whole["metric"], rel=TOLERANCE)

@@ -1,5 +1,7 @@
 """The same training on every launcher."""
 
+import sys
+
 import functions_torch_free
 import pytest
 from maggy.experiment import experiment
@@ -32,6 +34,25 @@ def test_every_launcher_starts_all_ranks_which_learn_of_each_other(tmp_path, lau
     assert [(rank["rank"], rank["known"]) for rank in result["ranks"]] == [(0, 2), (1, 2)]
     with pytest.raises(WorkerError, match=r"only in rank 1"):
         launch(tmp_path, launcher(), functions_torch_free.fails_in_one)
+
+
+@pytest.mark.slow
+def test_the_executors_of_a_cluster_are_launched_on_too(tmp_path, monkeypatch):
+    """Executors in processes of their own, as those of a PYSPARK job, whose session is given in the same way."""
+    from pyspark.sql import SparkSession
+
+    if (active := SparkSession.getActiveSession()) is not None:
+        active.stop()
+    builder = SparkSession.builder.master("local-cluster[2,1,1024]").config("spark.ui.enabled", "false")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    session = builder.getOrCreate()
+    try:
+        result = launch(tmp_path, SparkLauncher(session))
+        assert [(rank["rank"], rank["known"]) for rank in result["ranks"]] == [(0, 2), (1, 2)]
+        with pytest.raises(WorkerError, match=r"only in rank 1"):
+            launch(tmp_path, SparkLauncher(session), functions_torch_free.fails_in_one)
+    finally:
+        session.stop()
 
 
 @pytest.mark.slow

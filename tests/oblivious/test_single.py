@@ -142,6 +142,6 @@ def test_spark_is_never_started(tmp_path, pyspark):
 
 
 def test_a_worker_imports_no_framework():
-    script = "import sys; from deepcube.oblivious import Reporter; print('tensorflow' in sys.modules)"
+    script = "import sys; from deepcube.oblivious import Reporter, leaving_out; print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -26,9 +26,12 @@ def test_every_mode_equals_a_single_process(tmp_path, reference, launcher):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("launcher", table.LAUNCHERS[1:])
+@pytest.mark.parametrize("launcher", ["torchrun", "spark", pytest.param("ray", marks=pytest.mark.slow)])
 def test_every_kind_of_learning_runs_on_every_launcher(tmp_path, reference, launcher):
-    """The small form of the slow tests above: the workers do the same whatever started them."""
+    """The small form of the slow tests above: the workers do the same whatever started them.
+
+    Ray is slow: on a busy machine with two processors its own services took more than half a minute to start.
+    """
     found = table.distribute("torch", "ddp", table.make_launcher(launcher), reference["torch"]["whole"], tmp_path)
     assert found == dict.fromkeys(table.LEARNING, table.EQUAL)
 

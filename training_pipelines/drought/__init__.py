@@ -104,7 +104,8 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
 
     with tempfile.TemporaryDirectory() as scratch, tracker:
         hparams = {**HPARAMS, "batch_size": max(_SMALLEST_BATCH, len(data.train.inputs) // _BATCHES)}
-        found = study(mode, data, hparams, tracker, tell)
+        shown = f"{cube} (simulated)" if drought.is_simulated(view) else cube
+        found = study(mode, data, hparams, tracker, tell, shown)
         runs = [_train(mode, data, found.hparams, seed, tracker, tell) for seed in SEEDS]
         networks = [load_network(Path(one["directory"]) / MODEL_FILE) for one in runs]
         model = ensemble(networks)
@@ -113,7 +114,6 @@ def run(project: "Project", cube: str, *, progress: Progress | None = None, mode
         single = [predict(network, data.test.inputs) for network in networks]
         scores = evaluate(data.test, forecast, single, (data.validation, predict(model, data.validation.inputs)))
         metrics, baselines = scores.tables()
-        shown = f"{cube} (simulated)" if drought.is_simulated(view) else cube
         figures = [*draw(scores, runs, Path(scratch), shown), *found.figures]
         tracker.log_metrics(scores.flat())
         for figure in figures:

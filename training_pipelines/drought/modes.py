@@ -31,7 +31,9 @@ _ABLATION_SEEDS = (0, 1, 2)
 _METRIC = "validation_rmse"
 
 
-def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
+def study(
+    mode: str, data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell, shown: str
+) -> Study:
     """Do what a mode does before training: search, leave out, or nothing.
 
     Parameters
@@ -46,13 +48,16 @@ def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: Mlflo
         Every trial becomes a nested run.
     tell : callable
         Called as ``tell(fraction, message)``.
+    shown : str
+        What figures call the cube.
 
     Returns
     -------
     Study
         What was found.
     """
-    bench = Bench("drought", train_fn, build_model, (data.train, data.validation), _METRIC, tracker, tell)
+    dataset = (data.train, data.validation)
+    bench = Bench("drought", train_fn, build_model, dataset, _METRIC, tracker, tell, shown=shown)
     if mode == "hpo":
         return bench.search(hparams, SEARCH_SPACE, _TRIALS, es_min=4)
     if mode == "ablation":
