@@ -3,9 +3,9 @@
 ``python -m benchmarks.atlas tiles --data FOLDER --titiler PYTHON --xpublish PYTHON`` asks all servers in turn for the
 same 256-pixel tiles of random steps of one cube of daily images (512 x 512 cells, a chunk an image); each PYTHON is the
 interpreter of an environment that has the peer (titiler.xarray 2.4 and xpublish-tiles 0.4 do not fit into ours).
-``python -m benchmarks.atlas browser --data FOLDER`` times the first map, 15 steps to the next image and 15 jumps to
-another of a layer of 500 x 550 cells in headless Chromium, drawn in software, beside the same as tiles, and with
-``--before STATIC`` beside another build of the page. ``python -m benchmarks.atlas levels --data FOLDER`` times the
+``python -m benchmarks.atlas browser --data FOLDER`` times the first map and 15 steps of a layer of 500 x 550 cells in
+headless Chromium, drawn in software, beside the same as tiles, and with ``--before STATIC`` beside another build of the
+page. ``python -m benchmarks.atlas levels --data FOLDER`` times the
 first map of a cube of a billion cells beside that of a small one.
 """
 
@@ -180,7 +180,7 @@ def browser(data: Path, before: Path | None) -> list[Comparison]:
             command = [sys.executable, "-m", "benchmarks.atlas", "serve", str(cube), str(ports[name])]
             servers.enter_context(running([*command, *([] if static is None else [static])], ports[name]))
             fetch(f"http://127.0.0.1:{ports[name]}/api/layer?in=cube&layer=ndvi")
-            found[name] = Timings([], [], [])
+            found[name] = Timings([], [])
         for _ in range(_VISITS):
             for name, port in ports.items():
                 _visit(chromium, port, found[name], tiles=name == "the same as tiles")
@@ -193,7 +193,6 @@ def browser(data: Path, before: Path | None) -> list[Comparison]:
         for what, mine, theirs in (
             ("first map", ours.first, other.first),
             ("next step of 500 x 550 cells", ours.next, other.next),
-            ("jump to another step", ours.jump, other.jump),
         )
         if theirs
     ]
@@ -209,7 +208,6 @@ class Timings:
 
     first: list[float]
     next: list[float]
-    jump: list[float]
 
 
 def _program() -> str | None:
@@ -228,18 +226,12 @@ def _visit(chromium: Any, port: int, found: Timings, tiles: bool = False) -> Non
     if not found.next:
         if tiles:
             page.evaluate("window.atlas.main.mode = 'tiles'")
-        generator = np.random.default_rng(len(found.next))
         for step in range(_STEPS):
             page.evaluate("window.atlas.measured.step = null")
             page.get_by_label("Next step").click()
             _until(page, "window.atlas.measured.step !== null")
             if step:
                 found.next.append(page.evaluate("window.atlas.measured.step"))
-        for position in generator.permutation(60)[: _STEPS - 1]:
-            page.evaluate("window.atlas.measured.step = null")
-            page.get_by_label("Time step").fill(str(position))
-            _until(page, "window.atlas.measured.step !== null")
-            found.jump.append(page.evaluate("window.atlas.measured.step"))
     context.close()
 
 
@@ -261,7 +253,7 @@ def levels(data: Path) -> list[Comparison]:
             first[cube] = []
         for _ in range(_VISITS):
             for cube, port in ports.items():
-                timings = Timings([], [0.0] * 99, [])
+                timings = Timings([], [0.0])
                 _visit(chromium, port, timings)
                 first[cube] += timings.first
         chromium.close()

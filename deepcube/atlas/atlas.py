@@ -255,6 +255,7 @@ def describe_style(style: Style) -> dict[str, Any]:
         "low": style.low,
         "high": style.high,
         "stops": stops(style.palette),
+        "masks": style.masks,
         "classes": [{"value": c.value, "label": c.label, "colour": c.colour} for c in style.classes],
     }
 

@@ -29,12 +29,15 @@ class Style:
         Values of its first and last colour; values beyond take these.
     classes : tuple of Category
         Classes and their colours, for categorical variables; empty for all others.
+    masks : bool
+        Whether the values of classes are bits, of which a value may have several; the first one listed is drawn.
     """
 
     palette: str
     low: float
     high: float
     classes: tuple[Category, ...] = ()
+    masks: bool = False
 
     def indices(self, values: Floats) -> NDArray[np.uint8]:
         """Return the colour number of every value: 0 for gaps, else from 1.
@@ -55,6 +58,12 @@ class Style:
         return np.asarray(numbers)
 
     def _class_numbers(self, values: Floats) -> NDArray[np.uint8]:
+        if self.masks:
+            bits = np.nan_to_num(values, posinf=0, neginf=0).astype(np.int64)
+            numbers = np.zeros(values.shape, np.uint8)
+            for number, category in reversed(list(enumerate(self.classes, 1))):
+                numbers[(bits & int(category.value)) != 0] = number
+            return numbers
         known = np.array([category.value for category in self.classes])
         order = np.argsort(known)
         place = np.clip(np.searchsorted(known[order], values), 0, len(known) - 1)

@@ -30,7 +30,8 @@ def default_style(layer: Layer) -> Style:
     values = sample(layer)
     if PALETTES[palette] == "classes":
         classes = tuple(categories(layer.variable, layer.attrs, np.unique(values)))
-        return Style(palette, 0.0, float(max(len(classes) - 1, 1)), classes)
+        masks = "flag_masks" in layer.attrs and "flag_values" not in layer.attrs
+        return Style(palette, 0.0, float(max(len(classes) - 1, 1)), classes, masks)
     low, high = _range(values, layer.variable.valid_range)
     if PALETTES[palette] == "diverging" and low < high:
         reach = max(abs(low), abs(high))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from deepcube.atlas import Atlas, RequestError
+from deepcube.atlas.colours import Category
 from deepcube.atlas.mercator import Box, latitude_of, tile_box, world_x, world_y
 from deepcube.atlas.pictures import Style, draw, png
 from deepcube.atlas.placement import Placement
@@ -130,3 +131,10 @@ def test_mercator_turns_back(y: float) -> None:
 def test_tiles_that_do_not_exist(tile: tuple[int, int, int]) -> None:
     with pytest.raises(RequestError, match="no tile"):
         tile_box(*tile)
+
+
+def test_of_several_bits_the_first_listed_is_drawn() -> None:
+    classes = tuple(Category(float(mask), str(mask), "#000000") for mask in (4, 1, 2))
+    style = Style("tab20", 0.0, 2.0, classes, masks=True)
+    values = np.array([0.0, 1.0, 2.0, 3.0, 6.0, 8.0, np.nan])
+    np.testing.assert_array_equal(style.indices(values), [0, 2, 3, 2, 1, 0, 0])

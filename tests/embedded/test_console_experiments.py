@@ -42,7 +42,7 @@ def test_studies_and_trials_are_read_as_they_were_noted(database: Path) -> None:
     assert [trial.name for trial in study.trials] == list(NAMES)
     assert study.trials[1].params == {"family": "lstm", "units": "16"}
     assert study.trials[1].metrics == pytest.approx({"auroc": 0.75, "validation_loss": 0.25})
-    assert study.trials[0].history["validation_loss"] == pytest.approx([(0, 1.0), (1, 0.5), (2, 1 / 3)])
+    assert study.trials[0].history["validation_loss"] == [(0, 1.0), (1, 0.5), (2, 1 / 3)]
     assert study.trials[0].seconds is not None
     assert study.trials[0].status == "FINISHED"
     assert shared_metrics(study.trials) == ["validation_loss", "auroc"]

@@ -12,7 +12,7 @@ export interface Contents {
 export interface Category { value: number; label: string; colour: string }
 export interface Style {
   palette: string; scheme: "sequential" | "diverging" | "cyclic" | "classes"; low: number; high: number;
-  stops: string[]; classes: Category[];
+  stops: string[]; classes: Category[]; masks: boolean;
 }
 export interface Layer {
   collection: string; id: string; name: string; title: string; units: string;

@@ -12,6 +12,13 @@ export function styled(layer: Layer, shown: Shown, palettes: Contents["palettes"
   };
 }
 
+/** Return the name of a class, or the names of all bits that a value has; nothing for what is no class. */
+export function className(layer: Layer, value: number | null): string | undefined {
+  const { classes, masks } = layer.style;
+  if (value === null || !masks) return classes.find((each) => each.value === value)?.label;
+  return classes.filter((each) => (value & each.value) !== 0).map((each) => each.label).join(", ") || undefined;
+}
+
 /** Make the legend of a layer. */
 export function legend(layer: Layer, shown: Shown, palettes: Contents["palettes"]): HTMLElement {
   const units = layer.units && layer.units !== "1" ? layer.units : "";

@@ -3,6 +3,7 @@
 import type { Collection, Layer, Series, SeriesAnswer } from "./api";
 import { chart } from "./chart";
 import { byId, h, quantity } from "./dom";
+import { className } from "./legend";
 import { instant, nearest } from "./state";
 
 export interface PlaceView {
@@ -42,7 +43,7 @@ export function showPlace(view: PlaceView): void {
     const title = titles.get(series.id) ?? series.id;
     const now = valueAt(series, view.time);
     const category = series.kind === "categorical" && series.id === main.id
-      ? main.style.classes.find((each) => each.value === now)?.label : undefined;
+      ? className(main, now) : undefined;
     const written = now === null ? "no value" : category ?? quantity(now, series.units);
     parts.push(h("h3", {}, title));
     parts.push(h("p", { class: "hint", "data-value": series.id }, series.times && view.time ? `${view.time.replace("T", " ")}: ${written}` : written));
