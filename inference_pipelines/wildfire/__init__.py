@@ -148,10 +148,11 @@ def run_batch(project: Project, cube: str, *, progress: Progress | None = None) 
 def _draw_reasons(forecaster: Forecaster, row: pd.DataFrame, folder: Path) -> Path:
     explained = grouped(forecaster.explain(row), "variable")["attribution"].isel(instance=0).sel(output=OUTPUT)
     day = pd.Timestamp(row["time"].iloc[0])
+    target = day + pd.Timedelta(days=int(row["row"].iloc[0] >= 0))  # tables ask for the day itself
     reasons = pd.Series(explained.to_numpy(), index=[str(name) for name in explained["variable"].values])
     return draw_reasons(
         reasons,
-        folder / f"explanation_{day + pd.Timedelta(days=1):%Y-%m-%d}.png",
+        folder / f"explanation_{target:%Y-%m-%d}.png",
         title=f"{forecaster.shown}: forecast made on {day:%Y-%m-%d}, greatest danger",
         prediction=f"cell {row['cell_id'].iloc[0]}: probability {row[PROBABILITY].iloc[0]:.2g}, "
         "compared with the same place on a usual day",
