@@ -61,8 +61,8 @@ class Style:
         if self.masks:
             bits = np.nan_to_num(values, posinf=0, neginf=0).astype(np.int64)
             numbers = np.zeros(values.shape, np.uint8)
-            for number, category in reversed(list(enumerate(self.classes, 1))):
-                numbers[(bits & int(category.value)) != 0] = number
+            for rank, category in reversed(list(enumerate(self.classes, 1))):
+                numbers[(bits & int(category.value)) != 0] = rank
             return numbers
         known = np.array([category.value for category in self.classes])
         order = np.argsort(known)
