@@ -119,15 +119,15 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
     ----------
     model : scikit-learn ensemble or tree, or TreeSum
         Forest, boosted trees or a single tree.
-    inputs : numpy.ndarray of float, shape (n, features)
-        What to explain.
-    background : numpy.ndarray of float, shape (m, features) or (n, 1, features); optional
+    inputs : numpy.ndarray of float, shape (n, ...)
+        What to explain; the features of the trees are the elements of an instance, the last dim fastest.
+    background : numpy.ndarray of float, shape (m, ...) or (n, 1, ...); optional
         Sample that absent features are drawn from (interventional), one for all instances or, with one more dimension,
         a reference for each; without it, the paths that the training data took.
 
     Returns
     -------
-    attributions : numpy.ndarray of float64, shape (n, outputs, features)
+    attributions : numpy.ndarray of float64, shape (n, outputs, ...)
         Shapley values of Lundberg et al., 2020, From local explanations to global understanding with explainable AI for
         trees, Nature Machine Intelligence 2, algorithms 2 (paths) and 3 (interventional). Of probabilities, if the
         model is a classifier.
@@ -138,11 +138,10 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
     ------
     MethodError
         If the model is none of trees, or explains its margin and not its probability without a background.
-    InputError
-        If the inputs are not a table.
     """
-    if inputs.ndim != 2:
-        raise InputError(f"Found inputs of shape {inputs.shape}; tree_shap expects a table (instances, features).")
+    shape = inputs.shape[1:]
+    own = background is not None and background.ndim > inputs.ndim
+    inputs = inputs.reshape(len(inputs), -1)
     classifier = hasattr(model, "predict_proba")
     margin = classifier and "Boosting" in type(model).__name__
     if margin and background is None:
@@ -155,14 +154,15 @@ def tree_shap(model: Any, inputs: Array, background: Array | None = None) -> tup
             raise MethodError("Found trees in arrays and no background: they know no training data. Give a baseline.")
         model = model.as_shap()
     output = "probability" if margin else "raw"
-    if background is None or background.ndim == inputs.ndim:
-        values, base = _of_trees(model, inputs, background, output)
-        base = np.tile(base, (len(inputs), 1))
+    sample = None if background is None else background.reshape(len(background), -1)
+    if sample is not None and own:
+        values, base = _against_own(model, inputs, sample, output)
     else:
-        values, base = _against_own(model, inputs, background[:, 0], output)
+        values, base = _of_trees(model, inputs, sample, output)
+        base = np.tile(base, (len(inputs), 1))
     if classifier and values.shape[1] == 1:  # of two classes only the second is given; the first mirrors it
         values, base = np.concatenate([-values, values], axis=1), np.concatenate([1 - base, base], axis=1)
-    return values, base
+    return values.reshape(*values.shape[:2], *shape), base
 
 
 def _against_own(model: Any, inputs: Array, references: Array, output: str) -> tuple[Array, Array]:
@@ -180,7 +180,7 @@ def _of_trees(model: Any, inputs: Array, background: Array | None, output: str) 
     """Return the values of instances, shape (n, outputs, features), and the base values, shape (outputs,)."""
     import shap
 
-    sample = None if background is None else background.reshape(len(background), -1).astype(np.float64)
+    sample = None if background is None else background.astype(np.float64)
     try:
         explainer = shap.TreeExplainer(model, sample, model_output=output)
     except Exception as error:
@@ -191,8 +191,7 @@ def _of_trees(model: Any, inputs: Array, background: Array | None, output: str) 
             ) from error
         raise
     # One output: (n, features); several: (n, features, outputs). Completeness is measured with every explanation.
-    rows = inputs.reshape(len(inputs), -1).astype(np.float64)
-    found = np.asarray(explainer.shap_values(rows, check_additivity=False))
+    found = np.asarray(explainer.shap_values(inputs.astype(np.float64), check_additivity=False))
     values = found[:, None] if found.ndim == 2 else np.moveaxis(found, -1, 1)
     return values, np.atleast_1d(np.asarray(explainer.expected_value, np.float64)).reshape(-1)
 

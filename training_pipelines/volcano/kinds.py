@@ -24,10 +24,10 @@ KINDS_FILE = "kinds.keras"
 SCENES = 3000
 """Scenes with deformation that it learns from."""
 
-_SEED, _EPOCHS, _BATCH, _CHUNK = 11, 60, 64, 256
+_EPOCHS, _BATCH, _CHUNK = 60, 64, 256
 
 
-def train_kinds(bank: Bank, quiet: Floats | None, share: float, scenes: int = SCENES) -> keras.Model:
+def train_kinds(bank: Bank, quiet: Floats | None, share: float, *, scenes: int = SCENES, seed: int = 11) -> keras.Model:
     """Train the network that tells the type of a source.
 
     Parameters
@@ -40,6 +40,8 @@ def train_kinds(bank: Bank, quiet: Floats | None, share: float, scenes: int = SC
         Share of the scenes over one of these.
     scenes : int
         How many scenes with deformation.
+    seed : int
+        Of the scenes and of the weights.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def train_kinds(bank: Bank, quiet: Floats | None, share: float, scenes: int = SC
     """
     import keras
 
-    generator = np.random.default_rng([_SEED, 2])
+    generator = np.random.default_rng([seed, 2])
     shapes: list[NDArray[np.float64]] = []
     truth: list[NDArray[np.int_]] = []
     while sum(len(part) for part in truth) < scenes:
@@ -58,7 +60,7 @@ def train_kinds(bank: Bank, quiet: Floats | None, share: float, scenes: int = SC
         shapes.append(shapes_of(batch.seen[moves]))
         truth.append(batch.kind[moves, 0].astype(int))
     x, y = np.concatenate(shapes)[:scenes], np.concatenate(truth)[:scenes]
-    keras.utils.set_random_seed(_SEED)
+    keras.utils.set_random_seed(seed)
     normalisation = keras.layers.Normalization()
     normalisation.adapt(x)
     layers = [keras.layers.Dense(32, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(len(KINDS), "softmax")]
