@@ -237,8 +237,8 @@ def parallel() -> None:
 def memory() -> None:
     """Compare what a rank holds: 18 million parameters, AdamW; the peak is the process's largest resident memory.
 
-    Most of a small training's memory is the framework, so what a rank holds above one with next to no parameters is
-    compared, too.
+    Most of a small training's memory is the framework, and what a strategy imports of it; so what a rank holds above
+    one of the same strategy with next to no parameters is compared, too.
     """
 
     def held(strategy: str, model: Any) -> dict[str, float]:
@@ -246,15 +246,15 @@ def memory() -> None:
             ranks = _train(strategy, 2, model, _vectors(), {"epochs": 2}, Path(folder))["result"]["ranks"]
         return {key: max(rank[key] for rank in ranks) for key in ranks[0]}
 
-    empty = held("ddp", _narrow)["peak_mib"]
-    whole = held("ddp", _wide)
+    whole, whole_empty = held("ddp", _wide), held("ddp", _narrow)
     for strategy in ("ddp", "zero1", "fsdp2"):
-        found = whole if strategy == "ddp" else held(strategy, _wide)
+        found, empty = (whole, whole_empty) if strategy == "ddp" else (held(strategy, _wide), held(strategy, _narrow))
         _print(
             f"memory {strategy}",
             peak_mib=found["peak_mib"],
-            peak_mib_above_an_empty_rank=found["peak_mib"] - empty,
-            peak_above_an_empty_rank_of_ddp=(found["peak_mib"] - empty) / (whole["peak_mib"] - empty),
+            peak_mib_above_an_empty_rank=found["peak_mib"] - empty["peak_mib"],
+            peak_above_an_empty_rank_of_ddp=(found["peak_mib"] - empty["peak_mib"])
+            / (whole["peak_mib"] - whole_empty["peak_mib"]),
             **{
                 f"{key}_of_ddp": found[key] / whole[key]
                 for key in ("peak_mib", "optimizer_elements", "parameter_elements")
