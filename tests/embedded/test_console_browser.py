@@ -455,7 +455,7 @@ def test_the_keyboard_reaches_everything_from_the_top(visit: Callable[..., Visit
     for _ in range(12):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.textContent.trim()"))
-    assert names[3:8] == ["Jobs", "Feature store", "Models", "Deployments", "Files"]
+    assert names[3:9] == ["Jobs", "Feature store", "Models", "Experiments", "Deployments", "Files"]
 
 
 def test_the_pages_work_without_script(visit: Callable[..., Visitor]) -> None:
