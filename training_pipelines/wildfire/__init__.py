@@ -88,7 +88,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
     tracker = MlflowTracker(working_folder() / "mlflow", "wildfire", lineage, name=f"wildfire {cube}")
     with tempfile.TemporaryDirectory() as scratch, tracker:
         batch = max(64, len(data.train.fire) // 40)
-        found = study(mode, data, {**HPARAMS, "batch_size": batch}, tracker, tell)
+        found = study(mode, data, {**HPARAMS, "batch_size": batch}, tracker, tell, shown)
         families = found.hparams.get("families", [found.hparams["family"]])
         runs: list[dict[str, Any]] = []
         networks: list[list[Any]] = []

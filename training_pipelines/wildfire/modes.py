@@ -56,7 +56,9 @@ _MOST, _GAIN = 3, 0.005  # families in a mean; by what share of the loss each fu
 _CHOSEN_BY = {"chosen_by": "validation loss"}
 
 
-def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell) -> Study:
+def study(
+    mode: str, data: TrainingData, hparams: dict[str, Any], tracker: MlflowTracker, tell: Tell, shown: str
+) -> Study:
     """Choose family and hyperparameters on the validation cases, and do what else a mode does.
 
     Parameters
@@ -71,13 +73,16 @@ def study(mode: str, data: TrainingData, hparams: dict[str, Any], tracker: Mlflo
         Every trial becomes a nested run.
     tell : callable
         Called as ``tell(fraction, message)``.
+    shown : str
+        The source as figures name it.
 
     Returns
     -------
     Study
         What was found.
     """
-    bench = Bench("wildfire", train_fn, build_model, (data.train, data.validation), _METRIC, tracker, tell)
+    dataset = (data.train, data.validation)
+    bench = Bench("wildfire", train_fn, build_model, dataset, _METRIC, tracker, tell, shown=shown)
     if mode == "hpo":
         space = {"family": ("CATEGORICAL", families(Layout(data.names))), **SEARCH_SPACE}
         # Families report at different paces, so none is stopped for being slower.

@@ -326,14 +326,22 @@ def with_security_headers(send: Send) -> Send:
 
 
 def refuse_anonymous(request: Request) -> Response:
-    """Answer 401: the sign-in page, which leads back, or a document for the page's own script."""
+    """Answer 401: the sign-in page, which leads back, or a document for the page's own script.
+
+    A browser that follows a link of another site, such as the atlas, does not send the session's cookie, which is
+    strict about that. It is told to ask once more, by itself: of a browser that is signed in, the cookie then comes.
+    """
     if wants_json(request):
         error = ApiError(401, UNAUTHORIZED, "the session has ended; sign in again")
         return JSONResponse(error.document(), status_code=401)
     target = request.url.path if request.method == "GET" else BASE
     if request.method == "GET" and request.url.query:
         target += f"?{request.url.query}"
-    return sign_in_page(target, status=401)
+    response = sign_in_page(target, status=401)
+    followed = request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+    if followed and request.method == "GET" and request.headers.get("sec-fetch-mode", "") == "navigate":
+        response.headers["refresh"] = "0"
+    return response
 
 
 def sign_in_page(target: str, message: str = "", status: int = 200) -> Response:
