@@ -31,6 +31,7 @@ from deepcube.embedded.server import open_platform
 ORIGIN = "https://testserver"
 _OPEN = ("/", "/p/{rest:path}", "/console/sign-in", "/console/ticket", "/console/static")
 _SAMPLE = {
+    "run": "0123456789abcdef",
     "project_id": "1",
     "id": "1",
     "name": "x",
@@ -399,3 +400,11 @@ def test_no_address_or_form_breaks_the_console(
     assert browser.get(address, params=query).status_code < 500
     answer = browser.post(address, data={**form, "csrf": token}, headers={"origin": ORIGIN})
     assert answer.status_code < 500
+
+
+def test_a_link_from_another_site_is_asked_for_once_more(site: Any) -> None:
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    answer = site.browser().get("/console/1/jobs", headers=followed)
+    assert (answer.status_code, answer.headers["refresh"]) == (401, "0")
+    for other in ({}, {**followed, "sec-fetch-site": "same-origin"}, {**followed, "sec-fetch-mode": "cors"}):
+        assert "refresh" not in site.browser().get("/console/1/jobs", headers=other).headers

@@ -119,16 +119,18 @@ def varied_params(trials: Sequence[Run]) -> list[str]:
     return [name for name in names if len({trial.params.get(name) for trial in trials}) > 1]
 
 
-def _database(page: Page) -> Path:
-    return page.platform.home.root / "mlflow" / "mlflow.db"
+def _database(page: Page) -> Path | None:
+    """Return the database; None for other projects than the first: MLflow knows none, and their members are others."""
+    is_first = page.project.name == page.platform.settings.project
+    return page.platform.home.root / "mlflow" / "mlflow.db" if is_first else None
 
 
-def read_studies(path: Path, wanted: str | None = None) -> list[Run]:
+def read_studies(path: Path | None, wanted: str | None = None) -> list[Run]:
     """Read the newest studies with their trials.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : pathlib.Path or None
         Database of MLflow; one that is missing, or is none, holds no studies.
     wanted : str, optional
         Id of a study of which metrics are read with their courses; without, only the list is read.
@@ -138,7 +140,7 @@ def read_studies(path: Path, wanted: str | None = None) -> list[Run]:
     list of Run
         The newest first.
     """
-    if not path.is_file():
+    if path is None or not path.is_file():
         return []
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=2)) as database:
