@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
+from deepcube.cubes import cell_at, cell_centre
 from deepcube.semantics import SemanticCube, VectorStore
+from deepcube.semantics.feature_triples import frame_features
 from deepcube.semantics.loading import load_file
 
 
@@ -39,3 +42,14 @@ def test_a_class_that_no_feature_has_is_named_with_what_there_is(tmp_path: Path)
     right = engine.query("SELECT ?x { ?x a feature:Hospital }")
     assert len(list(right.rows)) == 1
     assert right.plan.notes == []
+
+
+def test_rows_that_name_their_cell_lie_at_its_middle() -> None:
+    cells = cell_at([10.0, 20.5], [45.0, -3.25], 12)
+    longitude, latitude = cell_centre(cells)
+    frame = pd.DataFrame({"cell_id": cells, "danger": [0.1, 0.9]})
+    found = list(frame_features(frame))
+    assert [(point.x, point.y) for _, _, point in found] == list(zip(longitude, latitude, strict=True))
+    assert [fields["cell_id"] for _, fields, _ in found] == cells.tolist()
+    named = pd.DataFrame({"cell_id": cells, "lon": [1.0, 2.0], "lat": [3.0, 4.0]})
+    assert [point.coords[0] for _, _, point in frame_features(named)] == [(1.0, 3.0), (2.0, 4.0)]
