@@ -89,7 +89,9 @@ def _annotated(patches: Path, archive: Path) -> tuple[np.ndarray, np.ndarray, st
             shapes.append(volcano.shape_statistics(volcano.phasor(phase[: volcano.PIXELS, : volcano.PIXELS])))
             truth.append(volcano.KINDS.index(kinds[0]))
     if not truth:
-        raise SystemExit(f"Found no patch in {patches} whose frame and dates are in {archive} with one type of source.")
+        raise SystemExit(
+            f"Of the patches in {patches}, {told} have frame and dates in {archive}, none with one type of source."
+        )
     return np.array(shapes), np.array(truth), f"{told} patches are annotated; on deformation, {same} agree."
 
 
@@ -99,7 +101,8 @@ def _annotations(archive: Path) -> Iterator[tuple[tuple[str, str, str], dict]]:
             file = files.extractfile(member) if member.name.endswith(".json") else None
             if file is not None:
                 note = json.load(file)
-                yield (str(note["frameID"]), str(note["primary_date"]), str(note["secondary_date"])), note
+                frame = "_".join(str(note["frameID"]).split("_")[:2])  # track and frame, as the patches name them
+                yield (frame, str(note["primary_date"]), str(note["secondary_date"])), note
 
 
 if __name__ == "__main__":
