@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,15 @@ from deepcube.semantics.session import Limits, Session, Stop
 SCHEMA = pa.schema([("x", pa.int64())])
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C through: the workers of pytest-xdist ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_an_interrupt_within_a_statement_is_an_interrupt_and_ends_the_reading() -> None:
     read = []
 
