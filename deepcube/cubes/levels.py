@@ -206,10 +206,10 @@ def halved(values: Floats, classes: bool) -> NDArray[np.float32]:
     numpy.ndarray of float32
         Means of two by two without gaps; NaN where all are gaps.
     """
-    padded = np.pad(values, [(0, size % 2) for size in values.shape], constant_values=np.nan)
+    beyond = [(0, size % 2) for size in values.shape]
     if classes:
-        padded = np.pad(values, [(0, size % 2) for size in values.shape], mode="edge")
-        return padded[1::2, 1::2].astype(np.float32)
+        return np.pad(values, beyond, mode="edge")[1::2, 1::2].astype(np.float32)
+    padded = np.pad(values, beyond, constant_values=np.nan)
     blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2)
     valid = np.isfinite(blocks)
     total = np.where(valid, blocks, 0).sum(axis=(1, 3))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -109,9 +108,15 @@ class SemanticCube:
         check_syntax(text, base)
         limits = limits or Limits()
         answer = self._answered(text, limits, stop or Stop(limits.seconds), explain, base)
-        with contextlib.suppress(UnsupportedQueryError):  # linked data alone may be asked what has no algebra here
-            answer.plan.notes += absent_words(parse(text, base), self.vector, text)
+        answer.plan.look = lambda: self._notes(text, base)
         return answer
+
+    def _notes(self, text: str, base: str | None) -> list[str]:
+        """Return what may be wrong with a question; nothing of one on linked data alone that has no algebra here."""
+        try:
+            return absent_words(parse(text, base), self.vector, text)
+        except UnsupportedQueryError:
+            return []
 
     def _answered(self, text: str, limits: Limits, stop: Stop, explain: bool, base: str | None) -> Answer:
         if not self.cubes:

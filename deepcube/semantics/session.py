@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import duckdb
@@ -119,14 +121,19 @@ class Plan:
         Questions to the vector engine.
     steps : list of str
         Everything else worth telling, in order.
-    notes : list of str
-        What may be wrong with the question, such as a class that no feature has.
+    look : callable
+        Finds :attr:`notes`.
     """
 
     reads: list[Read] = field(default_factory=list)
     vector_queries: list[str] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    look: Callable[[], list[str]] = list
+
+    @cached_property
+    def notes(self) -> list[str]:
+        """What may be wrong with the question, such as a class that no feature has; looked for when first asked."""
+        return self.look()
 
     def text(self) -> str:
         """Return the plan for people."""
@@ -239,8 +246,14 @@ class Session:
             If the query has to end.
         """
         self.stop.check()
-        try:
+        with self._told():
             return self.connection.execute(sql)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise what ended a statement in place of what DuckDB makes of it."""
+        try:
+            yield
         except duckdb.Error as error:
             self._raise(error)
             raise
@@ -260,14 +273,8 @@ class Session:
 
     def arrow(self, sql: str) -> pa.Table:
         """Execute a query and return all of its result."""
-        try:
+        with self._told():
             return self.run(sql).to_arrow_table()
-        except duckdb.Error as error:
-            self._raise(error)
-            raise
-        except RuntimeError as error:
-            _raise_interrupt(error)
-            raise
 
     def batches(self, sql: str, rows: int = 10_000) -> Iterator[pa.RecordBatch]:
         """Execute a query and yield its result in batches."""

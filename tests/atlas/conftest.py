@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import atlas_cubes
 import pytest
 import uvicorn
 
 from deepcube.atlas import Atlas, AtlasConfig, Sessions, build_app
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 KEY = "key-of-the-tests"
 
@@ -72,27 +69,6 @@ def served(cubes: list[Any]) -> Iterator[Served]:
     """Serve the cubes."""
     with serve(Atlas(cubes)) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def drawing_browser() -> Iterator[Browser]:
-    """Start headless Chromium with WebGL drawn in software."""
-    import shutil
-
-    sync = (
-        pytest.importorskip("playwright.sync_api")
-        if not os.environ.get("CI")
-        else __import__("playwright.sync_api", fromlist=["sync_playwright"])
-    )
-    named = os.environ.get("DEEPCUBE_CHROMIUM")
-    program = named or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no Chromium; on Debian: apt-get install chromium")
-    arguments = ["--no-sandbox", "--enable-unsafe-swiftshader", "--no-first-run", "--disable-background-networking"]
-    with sync.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, headless=True, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from conftest import KEY, Served
+from pages import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -34,12 +35,8 @@ class Visitor:
         return self.page
 
     def until(self, expression: str) -> None:
-        """Wait until something is true; the driver's own way evaluates text, which the policy forbids."""
-        for _ in range(PATIENCE_MS // 100):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(100)
-        pytest.fail(f"never true: {expression}")
+        """Wait until something is true in the page."""
+        wait_until(self.page, expression, PATIENCE_MS)
 
     def pixel(self, x: float, y: float) -> list[int]:
         """Return the colour that the map shows at a share of its width and height."""
@@ -63,12 +60,12 @@ class Visitor:
 
 
 @pytest.fixture
-def visit(drawing_browser: Browser, served: Served, screenshots: Path | None) -> Iterator[Callable[..., Visitor]]:
+def visit(browser: Browser, served: Served, screenshots: Path | None) -> Iterator[Callable[..., Visitor]]:
     """Return a function that opens a window; at the end nothing from data has run, and no policy was broken."""
     opened: list[tuple[BrowserContext, Visitor]] = []
 
     def open_window(*, phone: bool = False, dark: bool = False, signed_in: bool = True, **options: Any) -> Visitor:
-        context = drawing_browser.new_context(
+        context = browser.new_context(
             viewport=PHONE if phone else DESKTOP, has_touch=phone, color_scheme="dark" if dark else "light", **options
         )
         page = context.new_page()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from conftest import Served, serve
+from pages import wait_until
 
 from deepcube.atlas import Atlas
 from deepcube.semantics.endpoint import EndpointConfig
@@ -64,9 +65,9 @@ def test_questions_need_the_key(asking: Served) -> None:
     assert wrong.status_code == 400
 
 
-def test_ask_see_share_and_reopen(asking: Served, drawing_browser: Browser, screenshots: Path | None) -> None:
+def test_ask_see_share_and_reopen(asking: Served, browser: Browser, screenshots: Path | None) -> None:
     drawn = "window.atlas && window.atlas.questions.found && window.atlas.questions.found.rows.length === 2"
-    context = drawing_browser.new_context(viewport={"width": 1280, "height": 800})
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     page.set_default_timeout(90_000)
     problems: list[str] = []
@@ -74,11 +75,7 @@ def test_ask_see_share_and_reopen(asking: Served, drawing_browser: Browser, scre
     page.goto(asking.entrance())
 
     def until(expression: str) -> None:
-        for _ in range(1200):
-            if page.evaluate(expression):
-                return
-            page.wait_for_timeout(100)
-        pytest.fail(f"never true: {expression}")
+        wait_until(page, expression, 120_000)
 
     until("window.atlas && window.atlas.measured.ready !== null")
     page.get_by_role("link", name="Query").click()

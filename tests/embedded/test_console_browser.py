@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import console_content as content
 import pytest
+from pages import wait_until
 
 from deepcube.embedded import Running
 from deepcube.embedded.console import one_time_url
@@ -59,12 +60,8 @@ class Visitor:
         return self.page
 
     def until(self, expression: str) -> None:
-        """Wait until something is true in the page; the driver's own way evaluates text, which the policy forbids."""
-        for _ in range(PATIENCE_MS // 100):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(100)
-        pytest.fail(f"never true: {expression}")
+        """Wait until something is true in the page."""
+        wait_until(self.page, expression, PATIENCE_MS)
 
     def shot(self, name: str) -> None:
         """Keep a picture of the whole page."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from pages import wait_until
 
 import training_pipelines.wildfire as training
 from deepcube.cubes import cell_centre
@@ -182,12 +183,8 @@ class Walk:
         return self.page
 
     def until(self, expression: str) -> None:
-        """Wait until something is true; the driver's own way evaluates text, which the policy forbids."""
-        for _ in range(PATIENCE_MS // 100):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(100)
-        pytest.fail(f"never true: {expression}")
+        """Wait until something is true in the page."""
+        wait_until(self.page, expression, PATIENCE_MS)
 
     def click(self, longitude: float, latitude: float) -> None:
         """Click a place of the map."""
