@@ -59,10 +59,11 @@ def run(project: Project, source: str, *, progress: Progress | None = None) -> d
     tables = volcano.compute_tables(opened.cube, patches)
     fs = project.get_feature_store()
     rows = {}
-    for done, (group, table) in enumerate(
-        ((volcano.patches_group(fs), tables.patches), (volcano.labels_group(fs), tables.labels))
-    ):
-        tell(0.6 + 0.2 * done, f"writing {group.name}")
+    written = [(volcano.patches_group(fs), tables.patches), (volcano.labels_group(fs), tables.labels)]
+    if len(tables.places):
+        written.append((volcano.places_group(fs), tables.places))
+    for done, (group, table) in enumerate(written):
+        tell(0.6 + 0.1 * done, f"writing {group.name}")
         group.insert(table)
         rows[group.name] = len(table)
         if opened.simulated:

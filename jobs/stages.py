@@ -13,7 +13,9 @@ What a use case offers beyond that it says in its :class:`UseCase`:
 - for each of its ``services``, ``inference_pipelines.<name>.<service>(project, source, progress=...)``, a stage that
   runs on demand or by a schedule, such as an alert service;
 - where ``scores`` is set, ``inference_pipelines.<name>.score(project, folder, model=..., progress=...)``, which
-  ``deepcube score`` calls.
+  ``deepcube score`` calls;
+- where predictions are points on the map, ``inference_pipelines.<name>.instance_of(project, row)``, what the deployment
+  explains again for a row of predictions, and ``picture_of(row)``, where its picture lies in the project's files.
 
 Each ``run`` returns a JSON-able summary, which the job leaves in the project's ``Resources`` for whoever started it.
 Summaries share these keys, each where it applies: ``cube``, ``simulated``, ``feature_groups`` (rows written, by name),

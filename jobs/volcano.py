@@ -1,7 +1,7 @@
 """Volcano: deformation in wrapped interferograms, and an alert service over new ones.
 
-Run by Hopsworks as the script of the jobs ``volcano_features``, ``volcano_training``, ``volcano_inference`` and
-``volcano_alert``.
+Run by Hopsworks as the script of the jobs ``volcano_features``, ``volcano_training``, ``volcano_inference``,
+``volcano_alert`` and ``volcano_places``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ USE_CASE = UseCase(
         "alert": Service(
             title="score new interferograms once each and raise alerts: feature group, feeds, webhooks",
             source="Resources/volcano/inbox",
-        )
+        ),
+        "places": Service(
+            title="read a catalogue of volcanoes (CSV), so that the map knows where interferograms lie",
+            source="Resources/volcano/volcanoes.csv",
+        ),
     },
     scores="Probability of deformation in each interferogram",
 )

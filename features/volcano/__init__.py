@@ -5,7 +5,8 @@ Feature groups, keyed by set (``cube``) and content of the interferogram, dated 
 - ``volcano_patches``: the multilooked phasor, dates, volcano, frame, and statistics that need no learning;
 - ``volcano_labels``: whether the ground deforms, its type and a mask where known;
 - ``volcano_predictions`` and ``volcano_embeddings``: what a model makes of them, the latter with a similarity index;
-- ``volcano_events``: what the alert service has scored, keyed by content, so that nothing raises an alert twice.
+- ``volcano_events``: what the alert service has scored, keyed by content, so that nothing raises an alert twice;
+- ``volcano_places``: where interferograms and volcanoes lie, as far as files or a catalogue tell.
 """
 
 from features.volcano.image import (
@@ -26,6 +27,17 @@ from features.volcano.image import (
     statistics,
     unpack,
     windows,
+)
+from features.volcano.places import (
+    PLACE_COLUMNS,
+    CatalogueError,
+    Position,
+    georeferenced_rows,
+    locate_coordinates,
+    locate_pixel,
+    place_key,
+    places_group,
+    read_catalogue,
 )
 from features.volcano.schema import (
     CHANNELS,
@@ -60,14 +72,17 @@ __all__ = [
     "LOOKS",
     "OUTPUTS",
     "PIXELS",
+    "PLACE_COLUMNS",
     "SHAPE",
     "SIDE",
     "SIMULATED",
     "SIMULATED_LABEL",
     "STATISTICS",
     "VERSION",
+    "CatalogueError",
     "InterferogramError",
     "Patch",
+    "Position",
     "Tables",
     "VolcanoSource",
     "check_phase",
@@ -79,16 +94,22 @@ __all__ = [
     "expand",
     "feature_view",
     "from_grey",
+    "georeferenced_rows",
     "incoherent",
     "is_simulated",
     "label_simulated",
     "labels_group",
+    "locate_coordinates",
+    "locate_pixel",
     "name_parts",
     "open_source",
     "pack",
     "patches_group",
     "phasor",
+    "place_key",
+    "places_group",
     "predictions_group",
+    "read_catalogue",
     "read_interferogram",
     "regions",
     "shape_statistics",

@@ -24,6 +24,7 @@ from features.volcano.image import (
     phasor,
     read_interferogram,
 )
+from features.volcano.places import Position, locate_pixel
 
 SIMULATED = "simulated"
 """Name of the simulated source."""
@@ -68,6 +69,8 @@ class Patch:
         The two dates, UTC.
     split : str
         One of :data:`SPLITS`.
+    position : tuple of float, or None
+        Longitude and latitude of the middle of what is looked at, where the file tells them.
     """
 
     patch_id: str
@@ -81,6 +84,7 @@ class Patch:
     first: pd.Timestamp
     second: pd.Timestamp
     split: str
+    position: Position | None = None
 
 
 @dataclass(frozen=True)
@@ -278,6 +282,7 @@ def _labelled(file: Path, phase: NDArray[np.float32], root: Path) -> Patch:
         pd.Timestamp(known["first"]),
         pd.Timestamp(known["second"]),
         {"val": "validation", "valid": "validation"}.get(split, split if split in SPLITS else "train"),
+        locate_pixel(file, PIXELS // 2, PIXELS // 2),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from features.volcano.image import pack, statistics
+from features.volcano.places import georeferenced_rows
 from features.volcano.source import Patch, regions
 
 
@@ -20,10 +21,13 @@ class Tables:
     ----------
     patches, labels : pandas.DataFrame
         Columns as the groups of these names; labels only of patches that somebody has labelled.
+    places : pandas.DataFrame
+        Where those patches lie whose files tell it.
     """
 
     patches: pd.DataFrame
     labels: pd.DataFrame
+    places: pd.DataFrame
 
 
 def compute_tables(cube: str, patches: Sequence[Patch]) -> Tables:
@@ -70,7 +74,8 @@ def compute_tables(cube: str, patches: Sequence[Patch]) -> Tables:
         for patch in patches
         if patch.deformation is not None
     ]
-    return Tables(_dated(rows), _dated(labels))
+    found = georeferenced_rows((patch.patch_id, patch.file, patch.position) for patch in patches)
+    return Tables(_dated(rows), _dated(labels), found)
 
 
 def _dated(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Inference pipeline of the volcano use case: a registered model looks at interferograms, in batch, live and on watch.
 
 :func:`run` scores a set, makes it searchable for similar interferograms and deploys the model; :func:`alert` is the
-service that looks at what is new; :func:`score` tells a probability for every interferogram of a folder.
+service that looks at what is new; :func:`score` tells a probability for every interferogram of a folder, and
+:func:`places` reads a catalogue of volcanoes.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from deepcube.oblivious import upload_files
 from features import volcano
 from inference_pipelines import deployments
 from inference_pipelines.deployments import NoModelError, newest_model
+from inference_pipelines.volcano.again import instance_of, picture_of
 from inference_pipelines.volcano.alerts import AlertError, alert
 from inference_pipelines.volcano.batch import embedding_rows, prediction_rows, read_patches, similar_past, surest
+from inference_pipelines.volcano.catalogue import places
 from inference_pipelines.volcano.detector import Detector
 from inference_pipelines.volcano.figures import draw_surest
 from inference_pipelines.volcano.scoring import score
@@ -26,7 +29,18 @@ from inference_pipelines.volcano.scoring import score
 if TYPE_CHECKING:
     from hopsworks.project import Project
 
-__all__ = ["AlertError", "Detector", "NoModelError", "alert", "run", "run_batch", "score"]
+__all__ = [
+    "AlertError",
+    "Detector",
+    "NoModelError",
+    "alert",
+    "instance_of",
+    "picture_of",
+    "places",
+    "run",
+    "run_batch",
+    "score",
+]
 
 Progress = Callable[[float, str], None]
 """Told how much is done, from 0 to 1, and what is being done."""

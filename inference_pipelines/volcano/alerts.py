@@ -139,6 +139,7 @@ def alert(project: Project, source: str, *, progress: Progress | None = None) ->
                 for item, identity, judgement in judged
             ]
             _draw(project, rows, [judgement for _, _, judgement in judged], detector, found, folder)
+            _note_places(project, judged)
             if rows:
                 group.insert(_table(rows))
             known |= {row["event_id"]: row for row in rows}
@@ -221,6 +222,16 @@ def _judge(
             _quarantine(project, item, str(error), folder)
     found.scored += len(judged)
     return judged
+
+
+def _note_places(project: Any, judged: Sequence[tuple[Item, str, Judgement]]) -> None:
+    """Note where those lie whose file or cube tells it: the pixel of most support."""
+    found = volcano.georeferenced_rows(
+        (identity, item.name, item.locate(judgement.document["row"], judgement.document["column"]))
+        for item, identity, judgement in judged
+    )
+    if len(found):
+        volcano.places_group(project.get_feature_store()).insert(found)
 
 
 def _quarantine(project: Any, item: Item, reason: str, folder: Path) -> None:

@@ -218,7 +218,7 @@ class Detector:
         found = self.look(seen[best : best + 1])
         return Judgement(found.document(0, corners[best]), seen[best], found.support[0], found.mask[0])
 
-    def explain(self, seen: Floats, options: ExplainOptions) -> list[dict[str, Any]]:
+    def explain(self, seen: Floats, options: ExplainOptions, *, since: float | None = None) -> list[dict[str, Any]]:
         """Attribute probabilities of deformation to parts of the interferograms, within a time budget.
 
         Parameters
@@ -227,6 +227,8 @@ class Detector:
             Phasors.
         options : ExplainOptions
             Method, scores and budget.
+        since : float, optional
+            When the budget began to run, by ``time.perf_counter()``; now, without.
 
         Returns
         -------
@@ -235,7 +237,7 @@ class Detector:
             named after its pixels, which add up to what the probability differs from the base value by.
         """
         inputs = _labelled(seen)
-        answers = self.explainer.explain(inputs, _labelled(volcano.incoherent()[None])[0], options)
+        answers = self.explainer.explain(inputs, _labelled(volcano.incoherent()[None])[0], options, since=since)
         return [_by_part(answer) for answer in answers]
 
     def attribute(self, seen: Floats, steps: int = 16) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +17,7 @@ from features import volcano
 
 _PAGE = 1000
 _VARIABLES = ("wrapped_phase", "phase")
+_PLACED = (".tif", ".tiff")  # files that may tell where they lie
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,14 @@ class Item:
         Returns its phase, checked, or raises :class:`features.volcano.InterferogramError`.
     fetch : callable or None
         Returns where its file lies on this machine; None for a part of a cube.
+    locate : callable
+        Returns longitude and latitude of a pixel by row and column; None where file or cube do not tell.
     """
 
     name: str
     read: Callable[[], NDArray[np.float32]]
     fetch: Callable[[], Path] | None
+    locate: Callable[[int, int], volcano.Position | None]
 
 
 def open_inbox(project: Any, source: str, scratch: Path) -> list[Item]:
@@ -88,7 +93,7 @@ def local_items(path: Path) -> list[Item]:
 
 
 def _local(file: Path, name: str) -> Item:
-    return Item(name, lambda: volcano.read_interferogram(file), lambda: file)
+    return Item(name, lambda: volcano.read_interferogram(file), lambda: file, partial(volcano.locate_pixel, file))
 
 
 def _listed(datasets: Any, source: str) -> list[str]:
@@ -105,7 +110,10 @@ def _remote(datasets: Any, name: str, source: str, scratch: Path) -> Item:
     def fetch() -> Path:
         return Path(datasets.download(f"{source}/{name}", str(scratch), overwrite=True))
 
-    return Item(name, lambda: volcano.read_interferogram(fetch()), fetch)
+    def locate(row: int, column: int) -> volcano.Position | None:
+        return volcano.locate_pixel(fetch(), row, column) if PurePosixPath(name).suffix.lower() in _PLACED else None
+
+    return Item(name, lambda: volcano.read_interferogram(fetch()), fetch, locate)
 
 
 def _cube(path: Path) -> list[Item]:
@@ -117,7 +125,8 @@ def _cube(path: Path) -> list[Item]:
         data = cube[key]
         (number,) = (dim for dim in data.dims if dim not in ("y", "x"))
         for position in range(data.sizes[number]):
-            items.append(_part(data.isel({number: position}), f"{key}/{number}_{position:05d}"))
+            shown = f"{key}/{number}_{position:05d}"
+            items.append(_part(data.isel({number: position}), shown, cube.grid_of(key).crs))
     if not items:
         raise CubeNotFoundError(
             f"Cube {cube.name!r} has {', '.join(sorted(cube.variables))}; expected a variable wrapped_phase of "
@@ -126,11 +135,17 @@ def _cube(path: Path) -> list[Item]:
     return items
 
 
-def _part(data: Any, name: str) -> Item:
+def _part(data: Any, name: str, crs: Any) -> Item:
     dates = [
         f"{pd.Timestamp(data.coords[date].values):%Y%m%d}"
         for date in ("primary_date", "secondary_date")
         if date in data.coords
     ]
     shown = "_".join([name, *dates])
-    return Item(shown, lambda: volcano.check_phase(data.transpose("y", "x").to_numpy(), shown), None)
+
+    def locate(row: int, column: int) -> volcano.Position | None:
+        if crs is None or not {"y", "x"} <= set(data.coords):
+            return None
+        return volcano.locate_coordinates(crs, float(data["x"][column]), float(data["y"][row]))
+
+    return Item(shown, lambda: volcano.check_phase(data.transpose("y", "x").to_numpy(), shown), None, locate)
