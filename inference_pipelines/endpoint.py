@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ from deepcube.explain import ExplainOptions, ServedExplainer
 from deepcube.oblivious import InstanceError, Signature
 
 _KEYS = {"cube", "cell_id"}
+_log = logging.getLogger(__name__)
 
 
 def split_options(
@@ -54,23 +57,49 @@ def split_options(
     return instances, wishes
 
 
+def explained_by_wish(
+    wishes: list[ExplainOptions | None], explain: Callable[[list[int], ExplainOptions], list[Any]]
+) -> Iterator[tuple[int, Any]]:
+    """Explain instances with equal wishes in one go; budgets all run from when the request came: the smallest is first.
+
+    Parameters
+    ----------
+    wishes : list of ExplainOptions or None
+        How each instance is to be explained, if at all.
+    explain : callable
+        From positions and a wish to one explanation for each.
+
+    Yields
+    ------
+    (int, object)
+        Position of an instance, and its explanation.
+    """
+    asked = dict.fromkeys(one for one in wishes if one is not None)
+    for wanted in sorted(asked, key=lambda one: one.budget_seconds):
+        positions = [position for position, one in enumerate(wishes) if one == wanted]
+        yield from zip(positions, explain(positions, wanted), strict=True)
+
+
 def answered(
     forecasts: list[dict[str, Any]],
+    inputs: pd.DataFrame,
     wishes: list[ExplainOptions | None],
-    explain: Callable[[list[int], ExplainOptions], tuple[pd.DataFrame, list[dict[str, Any]]]],
+    explain: Callable[[pd.DataFrame, ExplainOptions], list[dict[str, Any]]],
     *,
     simulated: bool,
 ) -> list[dict[str, Any]]:
-    """Put forecasts and their explanations together; instances with equal wishes are explained in one go.
+    """Put forecasts and their explanations together.
 
     Parameters
     ----------
     forecasts : list of dict
         One forecast per instance.
+    inputs : pandas.DataFrame
+        What the model was given, one row per instance.
     wishes : list of ExplainOptions or None
         How each is to be explained, if at all.
     explain : callable
-        From positions and a wish to the inputs of these instances, one row each, and their explanations.
+        From rows of the inputs and a wish to their explanations.
     simulated : bool
         Whether the model was trained on a simulated cube, which explained answers say.
 
@@ -80,21 +109,18 @@ def answered(
         The forecast as it is, or ``prediction``, ``inputs``, ``explanation`` and, where it is true, ``simulated``.
     """
     answers = list(forecasts)
-    for wanted in dict.fromkeys(one for one in wishes if one is not None):
-        positions = [position for position, one in enumerate(wishes) if one == wanted]
-        inputs, explanations = explain(positions, wanted)
-        for number, (position, explanation) in enumerate(zip(positions, explanations, strict=True)):
-            answers[position] = {
-                "prediction": forecasts[position],
-                "inputs": inputs.iloc[number].to_dict(),
-                "explanation": explanation,
-                **({"simulated": True} if simulated else {}),
-            }
+    for position, explanation in explained_by_wish(wishes, lambda some, wanted: explain(inputs.iloc[some], wanted)):
+        answers[position] = {
+            "prediction": forecasts[position],
+            "inputs": inputs.iloc[position].to_dict(),
+            "explanation": explanation,
+            **({"simulated": True} if simulated else {}),
+        }
     return answers
 
 
 class OnlineFeatures:
-    """Reads the newest features of cells from the online store, connecting when first asked.
+    """Reads the newest features of cells from the online store, connecting before or when first asked.
 
     Parameters
     ----------
@@ -109,6 +135,17 @@ class OnlineFeatures:
         self.cube = cube
         self._view: Any = None
         self._connecting = threading.Lock()
+
+    def connect(self) -> None:
+        """Connect, if this is a deployment, so that no request waits for it: that takes longer than an explanation may.
+
+        A failure is logged and tried again when a cell is asked for; instances that bring their values need no store.
+        """
+        if "DEPLOYMENT_NAME" in os.environ:
+            try:
+                self._ready()
+            except Exception:
+                _log.warning("No online store of %s yet", self.cube, exc_info=True)
 
     def resolve(self, instances: list[Any]) -> list[Any]:
         """Replace instances that name a cell by the features of that cell, leaving the others as they are.

@@ -10,8 +10,6 @@ import numpy as np
 from deepcube.explain.errors import MethodError
 from deepcube.explain.models import Array, ModelAdapter
 
-_BATCH = 4096
-
 
 def has_captum() -> bool:
     """Tell whether captum is installed."""
@@ -51,7 +49,7 @@ def captum_integrated_gradients(model: ModelAdapter, x: Array, x0: Array, output
     """
     from captum.attr import IntegratedGradients
 
-    options = {"n_steps": steps, "method": "gausslegendre", "internal_batch_size": max(_BATCH, len(x))}
+    options = {"n_steps": steps, "method": "gausslegendre", "internal_batch_size": max(model.most_rows(), len(x))}
     return _by_output(IntegratedGradients(model.original).attribute, model, x, x0, outputs, options)
 
 

@@ -10,6 +10,7 @@ from deepcube.explain.alibi_compat import load_alibi
 from deepcube.explain.attribution import build_attributions
 from deepcube.explain.errors import InputError, OutputError
 from deepcube.explain.inputs import fit_baseline
+from deepcube.explain.models import BATCH
 
 STEPS = 50
 """Points of the Gauss-Legendre quadrature along the path; enough for smooth networks of a few layers."""
@@ -84,7 +85,9 @@ def integrated_gradients(
     )
 
 
-def alibi_integrated_gradients(model: Any, x: np.ndarray, x0: np.ndarray, outputs: int, steps: int) -> np.ndarray:
+def alibi_integrated_gradients(
+    model: Any, x: np.ndarray, x0: np.ndarray, outputs: int, steps: int, rows: int = BATCH
+) -> np.ndarray:
     """Integrate the gradients of a Keras model by alibi.
 
     Parameters
@@ -95,6 +98,8 @@ def alibi_integrated_gradients(model: Any, x: np.ndarray, x0: np.ndarray, output
         Inputs and their baselines.
     outputs, steps : int
         Number of outputs, and points along the path.
+    rows : int
+        Rows per call of the model.
 
     Returns
     -------
@@ -104,7 +109,7 @@ def alibi_integrated_gradients(model: Any, x: np.ndarray, x0: np.ndarray, output
     load_alibi()
     from alibi.explainers.integrated_gradients import IntegratedGradients
 
-    explainer = IntegratedGradients(model, method="gausslegendre", n_steps=steps, internal_batch_size=4096)
+    explainer = IntegratedGradients(model, method="gausslegendre", n_steps=steps, internal_batch_size=rows)
     # Attributions of all outputs come from one model by asking for one output at a time.
     targets: list[int | None] = list(range(outputs)) if outputs > 1 else [None]
     return np.stack([np.asarray(explainer.explain(x, baselines=x0, target=t).attributions[0]) for t in targets], axis=1)

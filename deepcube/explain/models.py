@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,15 @@ class ModelAdapter:
     differentiate : callable or None
         ``differentiate(inputs, output)`` is the gradient of one output, shaped as the inputs; None where the model has
         none.
+    most_rows : callable
+        Returns how many rows the next call may have.
     """
 
     kind: str
     original: Any
     call: Callable[[Array], Any]
     differentiate: Callable[[Array, int], Array] | None = None
+    most_rows: Callable[[], int] = lambda: BATCH
 
     def predict(self, x: Array) -> Array:
         """Return the model's outputs.
@@ -62,7 +65,7 @@ class ModelAdapter:
             If an output is not a finite number, or a model returns more than a vector per input.
         """
         try:
-            parts = [np.asarray(self.call(x[start : start + BATCH])) for start in range(0, len(x), BATCH)]
+            parts = [np.asarray(self.call(part)) for part in self._parts(x)]
         except (ValueError, TypeError, RuntimeError) as error:
             raise _refused(x, error) from error
         except Exception as error:
@@ -95,8 +98,14 @@ class ModelAdapter:
                 f"Found a model of kind {self.kind}, which has no gradients; expected Keras or torch. "
                 "Use kernel_shap, or tree_shap for trees."
             )
-        parts = [self.differentiate(x[start : start + BATCH], output) for start in range(0, len(x), BATCH)]
-        return np.concatenate(parts)
+        return np.concatenate([self.differentiate(part, output) for part in self._parts(x)])
+
+    def _parts(self, x: Array) -> Iterator[Array]:
+        start = 0
+        while start < len(x):
+            rows = self.most_rows()
+            yield x[start : start + rows]
+            start += rows
 
 
 def adapt(model: Any) -> ModelAdapter:

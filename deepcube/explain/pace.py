@@ -59,6 +59,18 @@ class Pace:
         with self._lock:
             self._lines.setdefault(step, _Line()).learn(work, seconds)
 
+    def doubt(self, step: str) -> None:
+        """Expect a step to be faster than it was: left out, it is not measured, and busy machines become quiet again.
+
+        Parameters
+        ----------
+        step : str
+            Kind of step that was left out.
+        """
+        with self._lock:
+            if step in self._lines:
+                self._lines[step].factor *= 1 - _FORGET
+
     def forget(self, start: str) -> None:
         """Forget all steps whose names start so."""
         with self._lock:

@@ -155,7 +155,7 @@ class Recipe:
         steps = self.samples or METHODS[self.method].samples
         if model.kind == "keras":
             point, start = (np.ascontiguousarray(part, np.float32) for part in (x, x0))
-            return alibi_integrated_gradients(model.original, point, start, outputs, steps), base
+            return alibi_integrated_gradients(model.original, point, start, outputs, steps, model.most_rows()), base
         integrate = captum_integrated_gradients if has_captum() else path_integral
         return integrate(model, x, x0, outputs, steps), base
 

@@ -8,7 +8,8 @@ request wants explained. Nothing here knows of the server: what is wrong with a 
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from deepcube.explain.models import ModelAdapter, adapt, randomised
 from deepcube.explain.pace import Pace
 from deepcube.explain.quality import SCORES, score
 from deepcube.explain.recipes import METHODS, Recipe
+from deepcube.explain.watch import OutOfTime, Watch, watched
 
 BUDGET = 5.0
 """Seconds that an explanation may take unless the request says otherwise."""
@@ -120,7 +122,9 @@ class ServedExplainer:
 
     How long a method or a score takes is learnt: from a first call of each in :meth:`warm_up`, and from every call
     since. Before each step the largest number of samples is chosen that the rest of the budget allows; where not even
-    the smallest fits, the step is left out. Either is said in the answer.
+    the smallest fits, the step is left out. What takes longer than that is stopped between two calls of the model:
+    attributions are then made again from the fewest samples, scores left out. All of this is said in the answer, and if
+    it comes late even so (tree SHAP calls no model, one call may take long), that it does.
 
     Parameters
     ----------
@@ -151,7 +155,8 @@ class ServedExplainer:
         baseline_meaning: str,
         methods: Sequence[str] | None = None,
     ) -> None:
-        self._model = adapt(model)
+        self._watch = Watch()
+        self._model = watched(adapt(model), self._watch)
         fitting = [name for name, method in METHODS.items() if self._model.kind in method.kinds]
         self.methods = tuple(methods or (name for name in fitting if name not in _ASKED_FOR))
         for name in self.methods:
@@ -185,7 +190,9 @@ class ServedExplainer:
             if fewest:
                 self.explain(inputs, baseline, ExplainOptions(method, (), math.inf, 8 * fewest))
 
-    def explain(self, inputs: Any, baseline: xr.DataArray, options: ExplainOptions) -> list[dict[str, Any]]:
+    def explain(
+        self, inputs: Any, baseline: xr.DataArray, options: ExplainOptions, *, since: float | None = None
+    ) -> list[dict[str, Any]]:
         """Explain predictions within the budget of a request.
 
         Parameters
@@ -196,65 +203,78 @@ class ServedExplainer:
             One reference for all instances, or one each.
         options : ExplainOptions
             What the request wants.
+        since : float, optional
+            When the budget began to run, by ``time.perf_counter()``: a predictor gives the time that the request came.
 
         Returns
         -------
         list of dict
             For each instance, JSON-able: as :func:`deepcube.explain.as_dict`, and ``settings`` (seed, points or
             coalitions), ``scores`` (by name and output, null where not defined), ``degraded`` (what was reduced or left
-            out for the budget, in words), ``budget_seconds`` and ``seconds``. An instance that the budget had no time
-            for has only ``method``, ``omitted`` (why), and the last two.
+            out for the budget, and whether the answer is late, in words), ``budget_seconds`` and ``seconds``. An
+            instance that the budget had no time for has only ``method``, ``omitted`` (why), and the last three.
 
         Raises
         ------
         ExplainError
             If inputs, baseline or options do not fit the model.
         """
-        started = time.perf_counter()
+        work = _Work(options, time.perf_counter() if since is None else since)
         array = as_inputs(inputs)
         reference = fit_baseline(array, baseline)
-        with self._lock:
-            work = _Work(options, started)
-            answers: list[dict[str, Any]] = []
-            while len(answers) < len(array):
-                part = slice(len(answers), len(answers) + self._fits(work, len(array) - len(answers)))
-                if part.start == part.stop:
-                    break
-                answers += self._part(work, array[part], reference[part], rest=len(array) - part.stop)
+        answers: list[dict[str, Any]] = []
+        if self._lock.acquire(timeout=-1 if math.isinf(work.left) else max(0.0, work.left)):
+            try:
+                while len(answers) < len(array):
+                    part = slice(len(answers), len(answers) + self._fits(work, len(array) - len(answers)))
+                    made = self._part(work, array[part], reference[part], rest=len(array) - part.stop)
+                    if not made:
+                        break
+                    answers += made
+            finally:
+                self._lock.release()
         missing = len(array) - len(answers)
-        if missing:
-            why = f"the budget of {options.budget_seconds:g} s was spent; ask for fewer instances or a larger budget"
-            answers += [{"method": options.method, "omitted": why} for _ in range(missing)]
-        took = {"budget_seconds": options.budget_seconds, "seconds": round(time.perf_counter() - started, 4)}
-        return [answer | took for answer in answers]
+        why = f"the budget of {options.budget_seconds:g} s was spent; ask for fewer instances or a larger budget"
+        answers += [{"method": options.method, "omitted": why, "degraded": []} for _ in range(missing)]
+        seconds = round(time.perf_counter() - work.started, 4)
+        late = [f"took {seconds:.2g} s"] if seconds > options.budget_seconds else []
+        took = {"budget_seconds": options.budget_seconds, "seconds": seconds}
+        return [answer | took | {"degraded": [*answer["degraded"], *late]} for answer in answers]
 
     def _fits(self, work: _Work, instances: int) -> int:
-        """Return how many instances the rest of the budget explains with the fewest samples."""
+        """Return how many instances half of the rest of the budget explains with the fewest samples; one at least."""
         if math.isinf(work.left):
             return instances
         fewest = METHODS[work.options.method].fewest or 1
         count = instances
-        while count and self._pace.seconds(work.options.method, count * fewest) > work.left:
+        while count > 1 and self._pace.seconds(work.options.method, count * fewest) > work.left / 2:
             count //= 2
         return count
 
     def _part(self, work: _Work, inputs: xr.DataArray, baseline: xr.DataArray, rest: int) -> list[dict[str, Any]]:
+        """Explain some of the instances; return nothing if there is no time for them."""
         method, kind = work.options.method, METHODS[work.options.method]
         wanted = work.options.samples or kind.samples
         samples, degraded = wanted, []
+        least = self._pace.seconds(method, (kind.fewest or 1) * len(inputs))
+        # Stopped then, there is time to begin again with the fewest samples, on a machine that is slower than it was.
+        first = max(0.5 * work.left, min(0.7 * work.left, work.left - 2 * least))
         if kind.samples:
             share = len(inputs) / (len(inputs) + rest)
             # Half of what is left goes to the attributions where scores are wanted, too.
             allowed = work.left * share * (0.5 if set(work.options.scores) - set(_CHEAP) else 1.0)
-            while samples > kind.fewest and self._pace.seconds(method, samples * len(inputs)) > allowed:
+            while samples > kind.fewest and self._pace.seconds(method, samples * len(inputs)) > min(allowed, first):
                 samples = max(kind.fewest, samples // 2)
-            if samples < wanted:
-                degraded.append(f"{kind.sampled} {wanted} -> {samples}")
-        began = time.perf_counter()
-        chosen = samples if kind.samples else None
-        result = explain(self._model, inputs, method, baseline=baseline, samples=chosen, **self._named)
-        self._pace.learn(method, (samples or 1) * len(inputs), time.perf_counter() - began)
-        scores = self._scores(work, result, Recipe(method, chosen), degraded)
+        more = samples > kind.fewest > 0
+        result = self._attributed(work, inputs, baseline, samples, first if more else work.left)
+        if result is None and more:
+            samples = kind.fewest
+            result = self._attributed(work, inputs, baseline, samples, work.left)
+        if result is None:
+            return []
+        if samples < wanted:
+            degraded.append(f"{kind.sampled} {wanted} -> {samples}")
+        scores = self._scores(work, result, Recipe(method, samples if kind.samples else None), degraded)
         settings = {name: result.attrs[name] for name in ("seed", kind.sampled) if name in result.attrs}
         return [
             {
@@ -266,35 +286,67 @@ class ServedExplainer:
             for number in range(len(inputs))
         ]
 
+    def _attributed(
+        self, work: _Work, inputs: xr.DataArray, baseline: xr.DataArray, samples: int, seconds: float
+    ) -> xr.Dataset | None:
+        """Return attributions; None if they take longer than these seconds."""
+        method, effort = work.options.method, (samples or 1) * len(inputs)
+        sampled, found = METHODS[method].samples, None
+        # With samples it calls the model again and again and can be stopped, so that trying costs no more than is left.
+        if seconds > 0 and (sampled or self._affordable(method, effort, seconds)):
+            with self._timed(method, effort, seconds):
+                chosen = samples if sampled else None
+                found = explain(self._model, inputs, method, baseline=baseline, samples=chosen, **self._named)
+        return found
+
+    def _affordable(self, step: str, effort: float, seconds: float) -> bool:
+        """Tell whether a step is expected to be done in time; if not, it is expected to be faster next time."""
+        if seconds > 0 and self._pace.seconds(step, effort) <= seconds:
+            return True
+        self._pace.doubt(step)
+        return False
+
+    @contextmanager
+    def _timed(self, step: str, effort: float, seconds: float) -> Iterator[None]:
+        """Learn how long a step takes, and leave it where it takes longer than these seconds."""
+        began = time.perf_counter()
+        try:
+            with self._watch.until(seconds):
+                yield
+        except OutOfTime:
+            took = time.perf_counter() - began  # and it would have taken longer
+            if took > self._pace.seconds(step, effort):
+                self._pace.learn(step, effort, took)
+        else:
+            self._pace.learn(step, effort, time.perf_counter() - began)
+
     def _scores(self, work: _Work, result: xr.Dataset, recipe: Recipe, degraded: list[str]) -> dict[str, xr.DataArray]:
         found: dict[str, xr.DataArray] = {}
         names = sorted(work.options.scores, key=lambda name: name not in _CHEAP)
         for position, name in enumerate(names):
             key, count = f"{recipe.method}:{name}", result["attribution"].shape[0] * (recipe.samples or 1)
             effort = 1.0
-            allowed = work.left / (len(names) - position) * 2
-            while (
-                name not in _FIXED
-                and effort > 0.2
-                and self._pace.seconds(key, count * effort) > min(allowed, work.left)
-            ):
+            allowed = min(work.left / (len(names) - position) * 2, work.left)
+            while name not in _FIXED and effort > 0.2 and self._pace.seconds(key, count * effort) > allowed:
                 effort /= 2
-            if self._pace.seconds(key, count * effort) > work.left or work.left <= 0:
+            if self._affordable(key, count * effort, work.left):
+                try:
+                    with self._timed(key, count * effort, work.left):
+                        found[name] = self._score(result, name, recipe, effort)
+                except MethodError as error:
+                    degraded.append(f"score {name} does not fit: {error}")
+                    continue
+            if name not in found:
                 degraded.append(f"score {name} left out")
-                continue
-            began = time.perf_counter()
-            try:
-                if name == "randomisation" and self._random is None:
-                    self._random = randomised(self._model)
-                made = score(self._model, result, [name], recipe=recipe, effort=effort, random_model=self._random)
-                found[name] = made[name]
-            except MethodError as error:
-                degraded.append(f"score {name} does not fit: {error}")
-                continue
-            self._pace.learn(key, count * effort, time.perf_counter() - began)
-            if effort < 1:
+            elif effort < 1:
                 degraded.append(f"score {name} from {effort:.0%} of the perturbations")
         return found
+
+    def _score(self, result: xr.Dataset, name: str, recipe: Recipe, effort: float) -> xr.DataArray:
+        if name == "randomisation" and self._random is None:
+            random = randomised(self._model)  # of torch it is a copy, which is watched as the model is
+            self._random = random if random.kind == "torch" else watched(random, self._watch)
+        return score(self._model, result, [name], recipe=recipe, effort=effort, random_model=self._random)[name]
 
 
 def _scores(value: Any, where: str) -> tuple[str, ...]:

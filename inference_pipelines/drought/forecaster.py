@@ -130,7 +130,9 @@ class Forecaster:
             scores=scores,
         )
 
-    def answer(self, inputs: pd.DataFrame, options: ExplainOptions) -> list[dict[str, Any]]:
+    def answer(
+        self, inputs: pd.DataFrame, options: ExplainOptions, *, since: float | None = None
+    ) -> list[dict[str, Any]]:
         """Explain forecasts as a request wants it, within its time budget.
 
         Parameters
@@ -139,6 +141,8 @@ class Forecaster:
             One row per forecast, with a column for every model input.
         options : ExplainOptions
             What the request wants.
+        since : float, optional
+            When the budget began to run, by ``time.perf_counter()``; now, without.
 
         Returns
         -------
@@ -146,7 +150,7 @@ class Forecaster:
             One explanation per row; see :meth:`deepcube.explain.ServedExplainer.explain`.
         """
         baseline = self._labelled(normal_conditions(inputs))
-        return self.explainer.explain(self._labelled(inputs), baseline, options)
+        return self.explainer.explain(self._labelled(inputs), baseline, options, since=since)
 
     def warm_up(self) -> None:
         """Forecast and explain once, so that no request waits for what is loaded, traced and measured only once."""

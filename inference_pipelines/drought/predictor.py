@@ -15,6 +15,7 @@ was trained on a simulated cube. Instead of true,
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ class Predict:
         self._forecaster = Forecaster.load(Path(os.environ["MODEL_FILES_PATH"]))
         self._forecaster.warm_up()
         self._online = OnlineFeatures(self._forecaster.signature, self._forecaster.cube)
+        self._online.connect()
 
     def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:
         """Answer the instances of one request.
@@ -41,8 +43,8 @@ class Predict:
         inputs : list of dict or list
             The instances.
         **options : Any
-            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for all
-            instances of equal options together.
+            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for the
+            whole request and runs from when it came.
 
         Returns
         -------
@@ -54,13 +56,13 @@ class Predict:
         deepcube.oblivious.InstanceError, deepcube.explain.ExplainError
             If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
         """
+        arrived = time.perf_counter()
         instances, explain = split_options(self._forecaster.explainer, inputs, options.get("explain", False))
         table = self._forecaster.signature.table(self._online.resolve(instances))
         self._forecaster.check(table)
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
 
-        def explained(positions: list[int], wanted: ExplainOptions) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-            rows = table.iloc[positions]
-            return rows, self._forecaster.answer(rows, wanted)
+        def explained(rows: pd.DataFrame, wanted: ExplainOptions) -> list[dict[str, Any]]:
+            return self._forecaster.answer(rows, wanted, since=arrived)
 
-        return answered(forecasts, explain, explained, simulated=self._forecaster.simulated)
+        return answered(forecasts, table, explain, explained, simulated=self._forecaster.simulated)

@@ -19,15 +19,17 @@ import base64
 import binascii
 import os
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from deepcube.explain import ExplainOptions
 from deepcube.oblivious import InstanceError
 from features import volcano
-from inference_pipelines.endpoint import split_options
+from inference_pipelines.endpoint import explained_by_wish, split_options
 from inference_pipelines.volcano.detector import Detector, Judgement
 
 _KINDS = ({"image"}, {"phase"})
@@ -50,7 +52,8 @@ class Predict:
         inputs : list of dict
             The instances.
         **options : Any
-            Further keys of the request; ``explain`` asks for an explanation of every instance.
+            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for the
+            whole request and runs from when it came.
 
         Returns
         -------
@@ -62,29 +65,26 @@ class Predict:
         deepcube.oblivious.InstanceError, features.volcano.InterferogramError, deepcube.explain.ExplainError
             If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
         """
+        arrived = time.perf_counter()
         instances, explain = split_options(self._detector.explainer, inputs, options.get("explain", False))
         phases = [read_instance(instance, f"instance {position}") for position, instance in enumerate(instances)]
         judged = [self._detector.judge(phase) for phase in phases]
-        return [self._answer(judgement, wanted) for judgement, wanted in zip(judged, explain, strict=True)]
+        found = [self._document(judgement) for judgement in judged]
 
-    def _answer(self, judgement: Judgement, wanted: Any) -> dict[str, Any]:
+        def explained(positions: list[int], wanted: ExplainOptions) -> list[dict[str, Any]]:
+            seen = np.stack([judged[position].seen for position in positions])
+            return self._detector.explain(seen, wanted, since=arrived)
+
+        for position, explanation in explained_by_wish(explain, explained):
+            found[position] |= {"explanation": explanation, "where": _where(judged[position])}
+        return found
+
+    def _document(self, judgement: Judgement) -> dict[str, Any]:
         threshold = self._detector.threshold
-        found = judgement.document | {
+        return judgement.document | {
             "threshold": threshold,
             "alert": judgement.document["probability"] >= threshold,
             **({"simulated": True} if self._detector.simulated else {}),
-        }
-        if wanted is None:
-            return found
-        (explanation,) = self._detector.explain(judgement.seen[None], wanted)
-        return found | {
-            "explanation": explanation,
-            "where": {
-                "support": np.round(_coarse(judgement.support), 4).tolist(),
-                "mask": np.round(judgement.mask.astype(float), 4).tolist(),
-                "meaning": "18 x 18 cells of 12 x 12 pixels: support by activations (Grad-CAM, no unit), and the "
-                "probability that the cell deforms",
-            },
         }
 
 
@@ -132,6 +132,15 @@ def read_instance(instance: Any, where: str) -> Any:
         path = Path(folder) / f"image{suffix}"
         path.write_bytes(content)
         return volcano.read_interferogram(path)
+
+
+def _where(judgement: Judgement) -> dict[str, Any]:
+    return {
+        "support": np.round(_coarse(judgement.support), 4).tolist(),
+        "mask": np.round(judgement.mask.astype(float), 4).tolist(),
+        "meaning": "18 x 18 cells of 12 x 12 pixels: support by activations (Grad-CAM, no unit), and the "
+        "probability that the cell deforms",
+    }
 
 
 def _coarse(support: Any) -> Any:

@@ -135,7 +135,9 @@ class Forecaster:
             output_units="1",
         )
 
-    def answer(self, inputs: pd.DataFrame, options: ExplainOptions) -> list[dict[str, Any]]:
+    def answer(
+        self, inputs: pd.DataFrame, options: ExplainOptions, *, since: float | None = None
+    ) -> list[dict[str, Any]]:
         """Explain forecasts as a request wants it, within its time budget.
 
         Parameters
@@ -144,13 +146,15 @@ class Forecaster:
             One row per forecast.
         options : ExplainOptions
             What the request wants.
+        since : float, optional
+            When the budget began to run, by ``time.perf_counter()``; now, without.
 
         Returns
         -------
         list of dict
             One explanation per row; see :meth:`deepcube.explain.ServedExplainer.explain`.
         """
-        return self.explainer.explain(*self._pair(inputs), options)
+        return self.explainer.explain(*self._pair(inputs), options, since=since)
 
     def warm_up(self) -> None:
         """Forecast and explain once, so that no request waits for what is loaded, traced and measured only once."""

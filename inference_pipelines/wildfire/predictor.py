@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Predict:
         self._forecaster = Forecaster.load(Path(os.environ["MODEL_FILES_PATH"]))
         self._forecaster.warm_up()
         self._online = CellFeatures(self._forecaster.signature, self._forecaster.cube)
+        self._online.connect()
 
     def predict(self, inputs: list[Any], **options: Any) -> list[dict[str, Any]]:
         """Answer the instances of one request.
@@ -50,8 +52,8 @@ class Predict:
         inputs : list of dict or list
             The instances.
         **options : Any
-            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for all
-            instances of equal options together.
+            Further keys of the request; ``explain`` asks for an explanation of every instance. The budget is for the
+            whole request and runs from when it came.
 
         Returns
         -------
@@ -63,15 +65,16 @@ class Predict:
         deepcube.oblivious.InstanceError, deepcube.explain.ExplainError
             If an instance or an option does not fit (a ``ValueError``: the server answers with status 400).
         """
+        arrived = time.perf_counter()
         instances, explain = split_options(self._forecaster.explainer, inputs, options.get("explain", False))
         table = read_instances(self._forecaster.signature, self._online.resolve(instances))
         forecasts: list[dict[str, Any]] = [dict(row) for _, row in self._forecaster.forecast(table).iterrows()]
 
-        def explained(positions: list[int], wanted: ExplainOptions) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-            rows = table.iloc[positions]
-            return self._forecaster.filled(rows), [_summed(one) for one in self._forecaster.answer(rows, wanted)]
+        def explained(rows: pd.DataFrame, wanted: ExplainOptions) -> list[dict[str, Any]]:
+            return [_summed(one) for one in self._forecaster.answer(rows, wanted, since=arrived)]
 
-        return answered(forecasts, explain, explained, simulated=self._forecaster.simulated)
+        filled = self._forecaster.filled(table)
+        return answered(forecasts, filled, explain, explained, simulated=self._forecaster.simulated)
 
 
 def read_instances(signature: Signature, instances: list[Any]) -> pd.DataFrame:

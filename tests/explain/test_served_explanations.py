@@ -10,8 +10,18 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deepcube.explain import SCORES, ExplainError, ExplainOptions, MethodError, OptionsError, ServedExplainer
+from deepcube.explain import (
+    SCORES,
+    ExplainError,
+    ExplainOptions,
+    MethodError,
+    OptionsError,
+    ServedExplainer,
+    adapt,
+    explain,
+)
 from deepcube.explain.pace import Pace
+from deepcube.explain.watch import OutOfTime, Watch, watched
 
 WEIGHTS = np.array([1.0, -2.0, 0.5, 3.0])
 METHODS = ("kernel_shap",)
@@ -119,14 +129,120 @@ def test_instances_that_the_budget_has_no_time_for_say_so(monkeypatch):
     assert answers[-1]["seconds"] <= 0.6
 
 
-def test_the_pace_follows_a_model_that_gets_slower(monkeypatch):
+def test_a_model_that_got_slower_is_stopped_in_time_and_keeps_to_the_budget_from_then_on(monkeypatch):
     model = Slow(monkeypatch, 1e-4)
     explainer = served(model)
     data, zero = inputs(1, features=16), inputs(1, features=16) * 0
     explainer.warm_up(data, zero)
-    model.per_row = 1e-3
-    took = [explainer.explain(data, zero, wanted(explainer, budget_seconds=0.6))[0]["seconds"] for _ in range(8)]
-    assert took[-1] <= 0.6 < took[0]
+    model.per_row = 2e-3  # all 2048 coalitions would take four seconds
+    answers = [explainer.explain(data, zero, wanted(explainer, budget_seconds=0.6))[0] for _ in range(8)]
+    assert all(answer["seconds"] <= 0.6 for answer in answers)
+    assert all(answer["degraded"] for answer in answers)
+    assert answers[-1]["settings"]["coalitions"] < 2048
+    model.per_row = 1e-5
+    answers = [explainer.explain(data, zero, wanted(explainer, budget_seconds=0.6))[0] for _ in range(20)]
+    assert answers[-1]["degraded"] == [], "a machine that is quiet again"
+
+
+def test_what_is_stopped_is_made_again_from_the_fewest_samples(monkeypatch):
+    model = Slow(monkeypatch, 1e-5)
+    explainer = served(model)
+    data, zero = inputs(1, features=16), inputs(1, features=16) * 0
+    explainer.warm_up(data, zero)
+    model.per_row = 2e-3
+    answer = explainer.explain(data, zero, wanted(explainer, budget_seconds=1, scores=True))[0]
+    assert answer["degraded"][0] == "coalitions 2048 -> 64"
+    assert sum(answer["attributions"]["ndvi"].values()) == pytest.approx(float(data.values[0] @ np.tile(WEIGHTS, 4)))
+    assert answer["seconds"] <= 1
+    left_out = {said.split()[1] for said in answer["degraded"] if said.endswith("left out")}
+    assert left_out and not left_out & set(answer["scores"])
+
+
+def test_time_that_went_by_before_counts(monkeypatch):
+    model = Slow(monkeypatch, 1e-4)
+    explainer = served(model)
+    data, zero = inputs(1, features=16), inputs(1, features=16) * 0
+    explainer.warm_up(data, zero)
+    arrived, options = time.perf_counter(), wanted(explainer, budget_seconds=0.5)
+    model.now += 0.2
+    (answer,) = explainer.explain(data, zero, options, since=arrived)
+    assert 0.2 < answer["seconds"] <= 0.5
+    model.now, rows = arrived + 12, model.rows
+    (answer,) = explainer.explain(data, zero, options, since=arrived)
+    assert model.rows == rows, "the model is not called for an answer that is late already"
+    assert "0.5 s was spent" in answer["omitted"]
+    assert (answer["seconds"], answer["degraded"]) == (12.0, ["took 12 s"])
+
+
+def test_a_call_that_cannot_be_stopped_makes_an_answer_that_says_it_is_late(monkeypatch):
+    model = Slow(monkeypatch, 0)
+    explainer = served(model)
+    data, zero = inputs(1), inputs(1) * 0
+    explainer.warm_up(data, zero)
+    model.per_row = 3.0  # of a call with one row, the prediction
+    (answer,) = explainer.explain(data, zero, wanted(explainer, budget_seconds=0.5))
+    assert answer["seconds"] > 0.5
+    assert f"took {answer['seconds']:.2g} s" in answer["degraded"]
+
+
+def test_no_answer_waits_longer_for_another_than_its_budget():
+    working, done = threading.Event(), threading.Event()
+
+    def model(x: np.ndarray) -> np.ndarray:
+        if not done.is_set() and working.is_set():
+            done.wait(60)
+        return x @ WEIGHTS
+
+    explainer = served(model)
+    data = inputs(1)
+    explainer.warm_up(data, data * 0)
+    working.set()
+    first = threading.Thread(target=explainer.explain, args=(data, data * 0, wanted(explainer)))
+    first.start()
+    while not explainer._lock.locked():
+        time.sleep(0.001)
+    (answer,) = explainer.explain(data, data * 0, wanted(explainer, budget_seconds=0.05))
+    done.set()
+    first.join(60)
+    assert "omitted" in answer
+    assert "attributions" in explainer.explain(data, data * 0, wanted(explainer))[0]
+
+
+@pytest.mark.parametrize("framework", ["keras", "torch"])
+@pytest.mark.parametrize("method", ["integrated_gradients", "kernel_shap"])
+def test_networks_are_stopped_between_their_calls(framework, method):
+    if framework == "keras":
+        import keras
+
+        network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    else:
+        network = pytest.importorskip("torch").nn.Linear(4, 1)
+    watch = Watch()
+    model = watched(adapt(network), watch)
+    data = inputs(1).astype("float32")
+    with pytest.raises(OutOfTime), watch.until(0):
+        explain(model, data, method, baseline=data * 0)
+    with watch.until(60):
+        within = explain(model, data, method, baseline=data * 0)
+    freely = explain(network, data, method, baseline=data * 0)
+    np.testing.assert_allclose(within["attribution"], freely["attribution"], atol=1e-5)
+
+
+def test_calls_get_short_where_time_is(monkeypatch):
+    model = Slow(monkeypatch, 1e-3)
+    watch = Watch()
+    slow = watched(adapt(model), watch)
+    sizes: list[int] = []
+    monkeypatch.setattr(watch, "before", lambda rows, before=watch.before: (sizes.append(rows), before(rows)))
+    x = np.zeros((8192, 4))
+    assert len(slow.predict(x[:512])) == 512 and sizes == [512], "no deadline, no short calls"
+    with watch.until(1.0):
+        slow.predict(x[:100])
+        began = model.now
+        with pytest.raises(OutOfTime):
+            slow.predict(x)
+    assert model.now - began < 1.2
+    assert 16 < max(sizes[2:]) <= 128
 
 
 @given(fixed=st.floats(0, 1), rate=st.floats(1e-4, 1), low=st.integers(1, 50), more=st.integers(2, 100))
