@@ -172,16 +172,30 @@ class ModelCard:
 
 
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;color:#1b1f24;background:#fff;margin:0}main{max-width:60rem;margin:auto;"
-    "padding:1rem}table{border-collapse:collapse}th,td{border:1px solid #6b7280;padding:.25rem .6rem;text-align:left}"
-    "img{max-width:100%}dt{font-weight:600}dd{margin:0 0 .4rem 1rem}figure{margin:1rem 0}"
+    ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;margin:0;color:light-dark(#1b1f24,#e6e8eb);"
+    "background:light-dark(#fff,#15181c)}main{max-width:60rem;margin:auto;padding:1rem;overflow-wrap:anywhere}"
+    "div{overflow-x:auto}table{border-collapse:collapse;overflow-wrap:normal}th,td{border:1px solid #6b7280;"
+    "padding:.25rem .6rem;text-align:left}img{max-width:100%;background:#fff}dt{font-weight:600}"
+    "dd{margin:0 0 .4rem 1rem}figure{margin:1rem 0}"
 )
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if math.isfinite(value) else "not defined"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}{':' * _nested(one)} {_within(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_within, value))
     return "not defined" if value is None else str(value)
+
+
+def _nested(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
+def _within(value: Any) -> str:
+    return f"({_text(value)})" if _nested(value) else _text(value)
 
 
 def _markdown_table(table: CardTable) -> str:
@@ -194,7 +208,7 @@ def _markdown_table(table: CardTable) -> str:
 def _html_table(table: CardTable) -> str:
     head = "".join(f'<th scope="col">{html.escape(_text(name))}</th>' for name in table.columns)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(_text(c))}</td>' for c in row)}</tr>" for row in table.rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _plain(value: Any) -> Any:

@@ -47,7 +47,8 @@ def test_a_card_says_the_same_in_every_form(tmp_path):
     Figure().savefig(picture)
     folder = tmp_path / "model"
     folder.mkdir()
-    files = card(figures={"what drives it": picture}, details={"seeds": [0, 1]}).write(folder)
+    details = {"seeds": [0, 1], "alarms": {"high": {"recall": 0.9}}, "trials": [{"units": 16}]}
+    files = card(figures={"what drives it": picture}, details=details).write(folder)
     assert sorted(file.name for file in files) == sorted([CARD_JSON, CARD_MARKDOWN, CARD_HTML, "bars.png"])
     assert sorted(file.name for file in folder.iterdir()) == sorted(file.name for file in files), "nothing half-written"
     plain = json.loads((folder / CARD_JSON).read_text())
@@ -57,7 +58,7 @@ def test_a_card_says_the_same_in_every_form(tmp_path):
     text, page = (folder / CARD_MARKDOWN).read_text(), (folder / CARD_HTML).read_text()
     assert "![what drives it](bars.png)" in text
     assert "climatology \\| last" in text
-    for said in ("0.0858", "not defined", "one cube", "2020"):
+    for said in ("0.0858", "not defined", "one cube", "2020", "0, 1", "high: (recall 0.9)", "(units 16)"):
         assert said in text and said in page
     assert "drought_&lt;b&gt;" in page and "<b>" not in page
     assert "data:image/png;base64," in page and "http" not in page

@@ -112,18 +112,6 @@ def test_an_order_that_validation_contradicts_is_not_turned_round(data: Training
     assert mean == pytest.approx(np.average(validation.fire, weights=validation.weight), rel=0.1)
 
 
-def test_families_join_a_mean_as_long_as_they_help(data: TrainingData) -> None:
-    validation, random = data.validation, np.random.default_rng(0)
-    truth = 2.0 * validation.column("fwi_lag_0") + validation.column("slope") - 1
-    noise = random.normal(size=truth.size)
-    # Two whose errors cancel, and one that only adds noise.
-    odds = {"lstm": truth + noise, "dense": truth - 1.1 * noise, "transformer": 9 * random.normal(size=truth.size)}
-    chosen, loss = modes.mean_of_families(odds, data)
-    assert chosen == ["lstm", "dense"]
-    assert loss == pytest.approx(model.balanced_loss(validation, truth - 0.05 * noise, data.train))
-    assert modes.mean_of_families({"dense": odds["dense"]}, data)[0] == ["dense"]
-
-
 def test_seeds_of_trees_are_explained_exactly_as_one_sum_of_trees(data: TrainingData, tmp_path: Path) -> None:
     from deepcube.explain import explain
 
@@ -132,7 +120,7 @@ def test_seeds_of_trees_are_explained_exactly_as_one_sum_of_trees(data: Training
         np.random.seed(seed)
         (tmp_path / str(seed)).mkdir()
         networks.append(fitted(data, tmp_path / str(seed), "boosting")[0])
-    together = model.ensemble([[one] for one in networks], 0.8, -2.0)
+    together = model.ensemble(networks, 0.8, -2.0)
     x = data.validation.inputs[:20]
     single = np.array([model.log_odds(one, x) for one in networks])
     found = np.asarray(together(x))

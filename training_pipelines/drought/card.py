@@ -48,6 +48,9 @@ WEATHER_LIMIT = (
 )
 """The first limit of a model that knows weather."""
 
+NO_BETTER = "Its held-out error is not below that of both baselines: the better of them is preferable."
+"""What stands above the limits of a model that its scores speak against."""
+
 
 def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Evaluation) -> Path:
     """Explain a drought model as a whole and write its card beside it, to be registered with it.
@@ -95,6 +98,7 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
     )
     table = importance_table(mean_attributions(explained), importance)
     cube = signature.details["cube"]
+    first = WEATHER_LIMIT if data.test.extra else LIMITS[0]
     truth = _against_truth(explained) if signature.details["simulated"] and data.test.extra else {}
     shown = f"{cube} (simulated)" if signature.details["simulated"] else cube
     effects = ale(traced, _labelled(some, signature), features=_EFFECTS, **named)
@@ -122,7 +126,7 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
         metrics=_metrics(scores),
         explanations=table,
         explanation_quality=quality_table(scored),
-        limits=[WEATHER_LIMIT, *LIMITS[1:]] if data.test.extra else LIMITS,
+        limits=[*([] if scores.beats_baselines else [NO_BETTER]), first, *LIMITS[1:]],
         figures=figures,
         details={
             **{f"scores by pixel and as a distribution, {name}": said for name, said in _further(scores).items()},

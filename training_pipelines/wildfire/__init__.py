@@ -89,15 +89,12 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
     with tempfile.TemporaryDirectory() as scratch, tracker:
         batch = max(64, len(data.train.fire) // 40)
         found = study(mode, data, {**HPARAMS, "batch_size": batch}, tracker, tell, shown)
-        families = found.hparams.get("families", [found.hparams["family"]])
+        family = found.hparams["family"]
         runs: list[dict[str, Any]] = []
-        networks: list[list[Any]] = []
         for number, seed in enumerate(SEEDS):
-            networks.append([])
-            for family in families:
-                tell(0.6 + 0.2 * number / len(SEEDS), f"{family}, seed {number + 1} of {len(SEEDS)}")
-                runs.append(train(data, {**found.hparams, "family": family}, seed, tracker=tracker))
-                networks[-1].append(load_network(Path(runs[-1]["directory"]) / MODEL_FILE))
+            tell(0.6 + 0.2 * number / len(SEEDS), f"{family}, seed {number + 1} of {len(SEEDS)}")
+            runs.append(train(data, found.hparams, seed, tracker=tracker))
+        networks = [load_network(Path(one["directory"]) / MODEL_FILE) for one in runs]
         tell(0.8, "scoring on held-out years and ground")
         model, single, calibration = _combine(networks, data)
         odds = {part: log_odds(model, one.inputs) for part, one in data.parts.items()}
@@ -122,7 +119,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
             outputs=pd.DataFrame(np.asarray(model(data.parts["test"].inputs[:5])).astype(float), columns=OUTPUTS),
             feature_view=view,
             training_dataset_version=data.version,
-            description=f"Probability of fire in cells of {shown}: {' + '.join(families)}, mean of {len(SEEDS)} seeds. "
+            description=f"Probability of fire in cells of {shown}: {family}, mean of {len(SEEDS)} seeds. "
             f"MLflow run {tracker.run_id}.",
         )
         tracker.set_tags({"model": registered.name, "model_version": registered.version})
@@ -138,7 +135,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
         "model": {
             "name": registered.name,
             "version": registered.version,
-            "family": " + ".join(families),
+            "family": family,
             "metrics": scores.model,
             "baselines": scores.baselines,
             "seeds": scores.seeds,
@@ -154,15 +151,12 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
     }
 
 
-def _combine(networks: list[list[Any]], data: TrainingData) -> tuple[Any, list[dict[str, Any]], dict[str, float]]:
+def _combine(networks: list[Any], data: TrainingData) -> tuple[Any, list[dict[str, Any]], dict[str, float]]:
     """Return the calibrated model of all seeds, the corrected log-odds of each seed by part, and the calibration."""
     shift = thinning(data.train)
     single = [
-        {
-            part: np.mean([log_odds(one, samples.inputs) for one in members], axis=0) - shift
-            for part, samples in data.parts.items()
-        }
-        for members in networks
+        {part: log_odds(network, samples.inputs) - shift for part, samples in data.parts.items()}
+        for network in networks
     ]
     mean = np.mean([one["validation"] for one in single], axis=0)
     slope, offset = calibrate(mean, data.validation)

@@ -43,6 +43,9 @@ LIMITS = [
 ]
 """What readers of a danger map must know."""
 
+NO_BETTER = "By AUROC or AUPRC a baseline ranks the held-out cases at least as well: see the metrics."
+"""What stands above the limits of a model that its scores speak against."""
+
 TABLE_LIMIT = "Trained on a table of a few hundred days; its question is of the day itself, not of the next."
 """The first limit of a model of a table of fire days."""
 
@@ -83,6 +86,7 @@ def add_card(
         "What drives the model: mean absolute attribution by variable, and the loss after shuffling it": drivers,
         **{_CAPTIONS.get(path.stem, path.stem.replace("_", " ")): path for path in figures},
     }
+    first = LIMITS[0] if "test_known" in data.parts else TABLE_LIMIT
     card = ModelCard(
         name=f"wildfire_{cube}",
         purpose=f"Probability that a cell of {shown} burns on the target date, for danger maps and for places at risk.",
@@ -101,7 +105,7 @@ def add_card(
         metrics=_metrics(scores),
         explanations=table,
         explanation_quality=quality,
-        limits=LIMITS if "test_known" in data.parts else [TABLE_LIMIT, *LIMITS[1:]],
+        limits=[*([] if scores.beats_baselines else [NO_BETTER]), first, *LIMITS[1:]],
         figures=captions,
         details={
             "family and hyperparameters": signature.details["hparams"],

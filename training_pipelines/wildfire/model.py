@@ -189,13 +189,13 @@ def probability(odds: LogOdds, slope: float = 1.0, offset: float = 0.0) -> LogOd
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(slope * odds + offset, -60, 60))))
 
 
-def ensemble(networks: Sequence[Sequence[keras.Model]], slope: float, offset: float) -> keras.Model:
+def ensemble(networks: Sequence[keras.Model], slope: float, offset: float) -> keras.Model:
     """Return one model of several: mean and spread of their log-odds, corrected and calibrated.
 
     Parameters
     ----------
-    networks : sequence of sequence of keras.Model
-        By seed, the models of all families over the same inputs.
+    networks : sequence of keras.Model
+        One for each seed, over the same inputs.
     slope, offset : float
         Applied to the mean; the slope to the spread, too.
 
@@ -208,12 +208,10 @@ def ensemble(networks: Sequence[Sequence[keras.Model]], slope: float, offset: fl
     import keras
     from keras import layers, ops
 
-    raw = keras.Input(networks[0][0].input_shape[1:], name="inputs")
-    for seed, members in enumerate(networks):
-        for index, member in enumerate(members):
-            member.name = f"seed_{seed}_member_{index}"
-    outputs = [[member(raw) for member in members] for members in networks]
-    each = [ops.mean(ops.concatenate(some, axis=1), axis=1, keepdims=True) for some in outputs]
+    raw = keras.Input(networks[0].input_shape[1:], name="inputs")
+    for seed, network in enumerate(networks):
+        network.name = f"seed_{seed}"
+    each = [network(raw) for network in networks]
     together = layers.Concatenate()(each) if len(each) > 1 else each[0]
     mean = ops.mean(together, axis=1, keepdims=True)
     variance = ops.mean((together - mean) ** 2, axis=1, keepdims=True)
