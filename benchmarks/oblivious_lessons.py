@@ -34,15 +34,41 @@ def without_feature(dataset: Any, feature: str) -> Any:
     return tuple((hold(x), y) for x, y in dataset)
 
 
-def keras_data() -> Any:
+def supervised_data() -> Any:
     """Return training and validation rows."""
     return rows(96, 1), rows(64, 2)
 
 
-def keras_model(units: int = 16) -> Any:
-    """Return a network of three layers."""
+def keras_data() -> dict[str, Any]:
+    """Return the dataset of every kind of learning: rows for the supervised one, patches for the others."""
+    rng = np.random.default_rng(5)
+
+    def labelled(count: int) -> Any:
+        classes = np.arange(count) % 2
+        noise = rng.normal(size=(count, 16, 16, 1))
+        return (noise + 2.0 * classes[:, None, None, None]).astype("float32"), classes
+
+    plain = rng.normal(size=(32, 16, 16, 1)).astype("float32")
+    few = (labelled(16), labelled(32)[0], labelled(16))
+    return {
+        "supervised": supervised_data(),
+        "self-supervised, contrastive": plain,
+        "self-supervised, masked": plain,
+        "semi-supervised, pseudo-labels": few,
+        "semi-supervised, mean teacher": few,
+    }
+
+
+def keras_model(kind: str = "supervised", units: int = 16) -> Any:
+    """Return the network of one kind of learning."""
     import keras
 
+    from deepcube.oblivious import keras_networks as networks
+
+    if kind.endswith("contrastive"):
+        return networks.contrastive()
+    if kind != "supervised":
+        return networks.restoring() if kind.endswith("masked") else networks.classifier()
     return keras.Sequential(
         [
             keras.Input((FEATURES,)),
@@ -53,7 +79,7 @@ def keras_model(units: int = 16) -> Any:
     )
 
 
-def keras_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any) -> dict[str, float]:
+def keras_supervised(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any) -> dict[str, float]:
     """Train a regression for two epochs and return its error on the validation rows."""
     import keras
 
@@ -66,6 +92,22 @@ def keras_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: An
         loss = float(network.evaluate(x_val, y_val, batch_size=32, verbose=0))
         reporter.broadcast(loss, epoch)
     return {"loss": loss}
+
+
+def keras_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: Any, seed: int) -> dict[str, float]:
+    """Learn in every way, one after the other; return the loss of each, and the supervised one as ``loss``."""
+    import keras
+
+    from deepcube.oblivious import keras_selfsupervised, keras_semisupervised
+
+    learn = {
+        "supervised": keras_supervised,
+        "self-supervised, contrastive": keras_selfsupervised.contrastive_train_fn,
+        "self-supervised, masked": keras_selfsupervised.masked_train_fn,
+        "semi-supervised, pseudo-labels": keras_semisupervised.consistency_train_fn,
+        "semi-supervised, mean teacher": keras_semisupervised.mean_teacher_train_fn,
+    }
+    return _lessons(learn, model, dataset, reporter, seed, keras.utils.set_random_seed)
 
 
 def torch_data() -> dict[str, Any]:
@@ -84,7 +126,7 @@ def torch_data() -> dict[str, Any]:
     plain = patches(32, torch.zeros(32))
     few = (labelled(16), patches(32, torch.arange(32) % 2), labelled(16))
     return {
-        "supervised": keras_data(),
+        "supervised": supervised_data(),
         "self-supervised, contrastive": plain,
         "self-supervised, masked": plain,
         "semi-supervised, pseudo-labels": few,
@@ -148,20 +190,34 @@ def torch_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: An
 
     from deepcube.oblivious import selfsupervised, semisupervised
 
-    common = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
-    few = {**common, "unlabelled_batch_size": 8, "weight": 0.5}
-    ways: dict[str, tuple[Any, dict[str, Any]]] = {
-        "supervised": (torch_supervised, {}),
-        "self-supervised, contrastive": (selfsupervised.contrastive_train_fn, {**common, "temperature": 0.5}),
-        "self-supervised, masked": (selfsupervised.masked_train_fn, {**common, "block": 4, "share": 0.5}),
-        "semi-supervised, pseudo-labels": (semisupervised.consistency_train_fn, {**few, "threshold": 0.6}),
-        "semi-supervised, mean teacher": (semisupervised.mean_teacher_train_fn, {**few, "decay": 0.9}),
+    learn = {
+        "supervised": torch_supervised,
+        "self-supervised, contrastive": selfsupervised.contrastive_train_fn,
+        "self-supervised, masked": selfsupervised.masked_train_fn,
+        "semi-supervised, pseudo-labels": semisupervised.consistency_train_fn,
+        "semi-supervised, mean teacher": semisupervised.mean_teacher_train_fn,
     }
+    return _lessons(learn, model, dataset, reporter, seed, torch.manual_seed)
+
+
+_COMMON = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
+_FEW = {**_COMMON, "unlabelled_batch_size": 8, "weight": 0.5}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "supervised": {},
+    "self-supervised, contrastive": {**_COMMON, "temperature": 0.5},
+    "self-supervised, masked": {**_COMMON, "block": 4, "share": 0.5},
+    "semi-supervised, pseudo-labels": {**_FEW, "threshold": 0.6},
+    "semi-supervised, mean teacher": {**_FEW, "decay": 0.9},
+}
+"""Hyperparameters of every kind of learning."""
+
+
+def _lessons(learn: Any, model: Any, dataset: Any, reporter: Any, seed: int, sow: Any) -> dict[str, float]:
     losses = {}
     reporter = _Onward(reporter)
-    for kind, (learn, options) in ways.items():
-        torch.manual_seed(seed)
-        arguments = {"model": partial(model, kind), "dataset": dataset[kind], "hparams": options, "reporter": reporter}
+    for kind, train_fn in learn.items():
+        sow(seed)
+        arguments = {"model": partial(model, kind), "dataset": dataset[kind], "hparams": OPTIONS[kind]}
         more = {} if kind == "supervised" else {"seed": seed}
-        losses[kind] = learn(**arguments, **more)["loss"]
+        losses[kind] = train_fn(**arguments, reporter=reporter, **more)["loss"]
     return {"loss": losses["supervised"], **losses}

@@ -42,8 +42,6 @@ NOT_OFFERED = {
     ("sharded (ZeRO-1, FSDP2)", "jax"): "model-parallel divides parameters and optimizer state",
     ("model-parallel", "torch"): "tensor parallelism aborts now and then, cause not known; FSDP2 divides parameters",
     ("model-parallel", "tensorflow"): "keras.distribution works on JAX only",
-    ("self- and semi-supervised", "tensorflow"): "these training functions are written in torch",
-    ("self- and semi-supervised", "jax"): "these training functions are written in torch",
 }
 """Why a mode is missing in a framework, whatever the launcher."""
 
@@ -65,9 +63,9 @@ def parts_of(framework: str) -> tuple[Callable[..., Any], dict[str, Any]]:
 
 def supervised_of(framework: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the supervised training function alone, for trials."""
-    train_fn = lessons.torch_supervised if framework == "torch" else lessons.keras_lesson
+    train_fn = lessons.torch_supervised if framework == "torch" else lessons.keras_supervised
     model = lessons.torch_model if framework == "torch" else lessons.keras_model
-    return train_fn, {"model": model, "dataset": lessons.keras_data()}
+    return train_fn, {"model": model, "dataset": lessons.supervised_data()}
 
 
 def backend(framework: str) -> dict[str, str]:
@@ -146,7 +144,6 @@ def distribute(
     from deepcube.oblivious import DistributedConfig
 
     train_fn, parts = parts_of(framework)
-    kinds = LEARNING if framework == "torch" else LEARNING[:1]
     options: dict[str, Any] = {"optimization_key": "loss", "seed": SEED, "directory": folder}
     try:
         result = experiment.lagom(
@@ -154,9 +151,8 @@ def distribute(
             DistributedConfig(strategy, 2, launcher=launcher, environment=backend(framework), **options, **parts),
         )
     except Exception as error:
-        return dict.fromkeys(kinds, f"fails: {str(error).strip().splitlines()[0][:90]}")
-    names = {kind: kind if framework == "torch" else "loss" for kind in kinds}
-    return {kind: verdict({name: result["metrics"][name]}, {name: reference[name]}) for kind, name in names.items()}
+        return dict.fromkeys(LEARNING, f"fails: {str(error).strip().splitlines()[0][:90]}")
+    return {kind: verdict({kind: result["metrics"][kind]}, {kind: reference[kind]}) for kind in LEARNING}
 
 
 def try_trials(framework: str, launcher: Any, reference: Mapping[str, Any], folder: Path) -> dict[str, str]:

@@ -41,7 +41,7 @@ class ObliviousConfig(LagomConfig):
         Seed of Python's, NumPy's and the framework's random generators.
     name, description : str
         What the experiment is called and for.
-    directory : pathlib.Path, optional
+    directory : pathlib.Path or str, optional
         Folder under which the run gets a folder of its own.
     tracker : Tracker, optional
         Follows the run from outside.
@@ -64,7 +64,7 @@ class ObliviousConfig(LagomConfig):
         seed: int = 0,
         name: str = "experiment",
         description: str = "",
-        directory: Path | None = None,
+        directory: Path | str | None = None,
         tracker: Tracker | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -78,7 +78,7 @@ class ObliviousConfig(LagomConfig):
         self.hparams = dict(hparams or {})
         self.optimization_key = optimization_key
         self.seed = seed
-        self.directory = directory
+        self.directory = None if directory is None else Path(directory)
         self.tracker = tracker
         self.observers = tuple(observers)
 

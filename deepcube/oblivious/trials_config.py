@@ -44,7 +44,7 @@ class TrialsConfig(ObliviousConfig):
         Environment variables of the workers, over the defaults, which share the processors evenly.
     interface : str
         Address to listen on; loopback by default.
-    resume : pathlib.Path, optional
+    resume : pathlib.Path or str, optional
         Folder of an interrupted experiment to continue.
     show_progress, figures : bool
         Show progress with the best so far in a terminal; draw figures at the end.
@@ -77,7 +77,7 @@ class TrialsConfig(ObliviousConfig):
         launcher: Launcher | None = None,
         environment: Mapping[str, str] | None = None,
         interface: str = "127.0.0.1",
-        resume: Path | None = None,
+        resume: Path | str | None = None,
         show_progress: bool = True,
         figures: bool = True,
         **options: Any,
