@@ -37,7 +37,7 @@ _MEDIA |= {
     "application/vnd.geo+json": "geojson",
 }
 _GRAPH_MEDIA: dict[str, str] = {media: name for name, (media, _) in GRAPH_FORMATS.items()}
-_STATUS = {"UnboundedQueryError": 413, "QueryStoppedError": 504}
+_STATUS = {"UnboundedQueryError": 413, "QueryStoppedError": 504, "UnavailableError": 503}
 _LONGEST_QUERY = 1 << 20
 _PULSE = 0.2  # seconds between looks whether the client is still there
 

@@ -7,16 +7,20 @@ import contextlib
 import multiprocessing
 import resource
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deepcube.semantics.errors import SemanticsError
 
 if TYPE_CHECKING:
     from deepcube.semantics.results import Answer
 
 _GRACE = 1.0
 _START = 120.0
+_OVER = "The query took longer than it may and was stopped. Restrict it in time or place, or allow it more time."
 _TEXT = 64 * 1024
 
 
@@ -123,6 +127,8 @@ class WorkerPool:
                 while True:
                     left = deadline - asyncio.get_running_loop().time()
                     part = await asyncio.to_thread(worker.receive, left)
+                    if part["kind"] == "ready":  # of a worker that took longer to start than was waited for
+                        continue
                     if part["kind"] == "end":
                         clean = True
                         return
@@ -172,8 +178,9 @@ class _Worker:
             if self._pipe.poll(max(0.0, seconds)):
                 return dict(self._pipe.recv())
         except (EOFError, OSError):
-            return _error("SemanticsError", "The process that answered ended; the query needs too much memory.", True)
-        return _error("QueryStoppedError", "The query took longer than it may and was stopped.", True)
+            message = "The process that answered ended, most likely for lack of memory; ask for less."
+            return _error("UnboundedQueryError", message, True)
+        return _error("QueryStoppedError", _OVER, True)
 
     def end(self) -> None:
         with self._lock:
@@ -194,7 +201,7 @@ def _work(config: EngineConfig, pipe: Any) -> None:
     try:
         engine = open_engine(config)
     except Exception as error:  # told to whoever asks
-        failure = _error(type(error).__name__, str(error))
+        failure = _error("UnavailableError", f"Nothing can be asked: {type(error).__name__}: {error}")
     pipe.send({"kind": "ready"})
     if config.memory:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -208,6 +215,7 @@ def _work(config: EngineConfig, pipe: Any) -> None:
         if failure is not None or engine is None:
             pipe.send(failure)
             continue
+        began = time.monotonic()
         try:
             for part in _parts(engine, config, question):
                 pipe.send(part)
@@ -217,6 +225,9 @@ def _work(config: EngineConfig, pipe: Any) -> None:
         except MemoryError:
             pipe.send(_error("UnboundedQueryError", "The query needs more memory than it may use.", True))
         except Exception as error:  # every error of a query is an answer, not the end of the worker
+            if not isinstance(error, SemanticsError) and time.monotonic() - began >= question.seconds:
+                pipe.send(_error("QueryStoppedError", _OVER))  # what a library makes of being interrupted
+                continue
             line, column = getattr(error, "line", None), getattr(error, "column", None)
             pipe.send(_error(type(error).__name__, str(error)) | {"line": line, "column": column})
 
