@@ -83,6 +83,6 @@ def score_bars(
     axes.set_xticks(range(len(outputs)), outputs)
     axes.set(title=title, ylabel=ylabel)
     axes.margins(y=0.15)
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=max(len(values), 1), frameon=False)  # bars may be anywhere inside
     figure.savefig(path, dpi=120)
     return path
