@@ -15,6 +15,7 @@ from deepcube.atlas.errors import NotThereError
 from deepcube.atlas.layers import CubeLayer, FrameStore, Layer, title_of
 from deepcube.atlas.pictures import Style
 from deepcube.atlas.placement import Placement
+from deepcube.atlas.points import PointLayer
 from deepcube.atlas.styling import default_style
 from deepcube.cubes import Cube, CubeError, season_count
 from deepcube.cubes.levels import open_levels
@@ -125,11 +126,14 @@ class Atlas:
     ----------
     loading : bool
         Whether more is on its way; pages ask again while it is.
+    notes : list of str
+        What is not shown, and why.
     """
 
     def __init__(self, cubes: Sequence[Cube] = ()) -> None:
         self.frames = FrameStore()
         self.loading = False
+        self.notes: list[str] = []
         self._collections: dict[str, Collection] = {}
         self._lock = threading.Lock()
         for cube in cubes:
@@ -223,7 +227,8 @@ def describe_layer(collection: Collection, name: str) -> dict[str, Any]:
     layer, style = shown.layer, shown.style
     west, south, east, north = layer.placement.bounds
     rows, columns = layer.placement.shape
-    box = layer.placement.full_box()
+    points = isinstance(layer, PointLayer)
+    box = None if points else layer.placement.full_box()
     times = layer.times
     return {
         "collection": collection.id,
@@ -236,9 +241,9 @@ def describe_layer(collection: Collection, name: str) -> dict[str, Any]:
         "bounds": [west, south, east, north],
         "rows": rows,
         "columns": columns,
-        "mode": "frame" if max(rows, columns) <= FRAME_SIDE else "tiles",
-        "frame": [box.width, box.height],
-        "maxzoom": deepest_zoom(layer.placement),
+        "mode": "points" if points else "frame" if max(rows, columns) <= FRAME_SIDE else "tiles",
+        "frame": [0, 0] if box is None else [box.width, box.height],
+        "maxzoom": 0 if points else deepest_zoom(layer.placement),
         "times": None if times is None else iso(times),
         "step": None if times is None or len(times) < 2 else step_days(times),
         "style": describe_style(style),

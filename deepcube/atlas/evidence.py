@@ -42,7 +42,21 @@ def calibration(predicted: TableLayer, truth: TableLayer, value: float) -> dict[
         of them came true, else ``error``, that nine tenths of them were not further off than. None where too few are
         known.
     """
-    forecast, came, weight = _pairs(predicted, truth)
+    return calibration_of(*_pairs(predicted, truth), value)
+
+
+def calibration_of(
+    forecast: NDArray[np.float64], came: NDArray[np.float64], weight: NDArray[np.float64], value: float
+) -> dict[str, Any] | None:
+    """Tell what came true after the predictions nearest in value, of pairs; see :func:`calibration`.
+
+    Parameters
+    ----------
+    forecast, came, weight : numpy.ndarray of float64, shape (pairs,)
+        Predictions, what came true, and how many cases each stands for.
+    value : float
+        The prediction.
+    """
     if len(forecast) < LEAST_ALIKE:
         return None
     events = bool(np.isin(came, (0, 1)).all())

@@ -14,6 +14,7 @@ import numpy as np
 from deepcube.atlas.atlas import iso
 from deepcube.atlas.errors import RequestError, StoppedError
 from deepcube.atlas.layers import Layer, Stop, nobody_left
+from deepcube.atlas.points import PointLayer
 
 MOST_CELLS = 400_000
 """Cells of one file."""
@@ -53,6 +54,8 @@ def write_cells(
     """
     if form not in ("csv", "geojson"):
         raise RequestError(f"Found as={form[:20]!r}; expected csv or geojson.")
+    if isinstance(layer, PointLayer):
+        return _points(layer, layer.features(step, bounds), form)
     placement = layer.placement
     rows, columns = placement.shape
     window = placement.window(bounds) if bounds else (slice(0, rows), slice(0, columns))
@@ -81,6 +84,22 @@ def _csv(layer: Layer, time: str | None, found: list[tuple[tuple[int, int], floa
         longitude, latitude = layer.placement.centre(*cell)
         writer.writerow([f"{longitude:.6f}", f"{latitude:.6f}", time or "", value])
     return text.getvalue().encode()
+
+
+def _points(layer: PointLayer, features: list[dict[str, Any]], form: str) -> tuple[bytes, str, str]:
+    """Write points with their own times."""
+    if form == "geojson":
+        content = json.dumps({"type": "FeatureCollection", "features": features}).encode()
+        return content, "application/geo+json", "geojson"
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    units = f" ({layer.variable.units})" if layer.variable.units else ""
+    writer.writerow(["longitude", "latitude", "time", "place", _plain(layer.variable.name + units)])
+    for each in features:
+        longitude, latitude = each["geometry"]["coordinates"]
+        about = each["properties"]
+        writer.writerow([f"{longitude:.6f}", f"{latitude:.6f}", about["time"], _plain(about["place"]), about["value"]])
+    return text.getvalue().encode(), "text/csv; charset=utf-8", "csv"
 
 
 def _plain(text: str) -> str:

@@ -56,12 +56,22 @@ def lineage(project: Any, table: PredictionTable, model: Any) -> list[Artifact]:
             url = f"{store}/fg/{parent.id}" if base else ""
             found.append(artifact("Feature group", f"{parent.name} {parent.version}", url))
     for stage in _STAGES:
-        found += _executions(project, f"{table.use_case}_{stage}", table.cube)
+        found += executions(project, f"{table.use_case}_{stage}", table.cube)
     return found
 
 
-def _executions(project: Any, name: str, cube: str | None) -> list[Artifact]:
-    """Return the last execution of a job, of those on this cube where there are any, and the source that it read."""
+def executions(project: Any, name: str, cube: str | None) -> list[Artifact]:
+    """Return the last execution of a job, of those on this cube where there are any, and the source that it read.
+
+    Parameters
+    ----------
+    project : hopsworks.project.Project
+        A logged-in project.
+    name : str
+        Name of the job.
+    cube : str or None
+        Name of the cube.
+    """
     job = tried(lambda: project.get_job_api().get_job(name))
     if job is None:
         return []

@@ -2,15 +2,16 @@
 
 A feature group whose rows tell a ``model_version`` is shown, if they also tell a time and a place: each column of
 numbers, or of a few words, that is neither a key nor a version is a layer. A group is named after its use case
-(``wildfire_danger``: danger of ``wildfire``). Where the group ``<use case>_targets`` holds what came true, under the
-same name without ``predicted_`` or ``_probability``, the truth is a layer beside.
+(``wildfire_danger``: danger of ``wildfire``). What has neither cell nor coordinates is drawn as points where a feature
+group of places tells them; see :mod:`deepcube.atlas.pointtables`. Where the group ``<use case>_targets`` holds what
+came true, under the same name without ``predicted_`` or ``_probability``, the truth is a layer beside.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ import pandas as pd
 from deepcube.atlas.atlas import Collection, Shown
 from deepcube.atlas.colours import hex_colour, palette_table
 from deepcube.atlas.errors import AtlasError, NotThereError
+from deepcube.atlas.pointtables import located, moments, point_collection, point_layers, unplaced_note, with_labels
 from deepcube.atlas.tables import TableLayer, table_layers
 from deepcube.cubes import Variable, slug
 
@@ -49,6 +51,10 @@ class PredictionTable:
         Its rows.
     time : str
         Column of the times.
+    points : bool
+        Whether the rows are points, not cells.
+    note : str
+        What of the group is not on the map, and why.
     """
 
     use_case: str
@@ -56,6 +62,8 @@ class PredictionTable:
     cube: str | None
     rows: pd.DataFrame
     time: str
+    points: bool = False
+    note: str = ""
 
     @property
     def id(self) -> str:
@@ -91,22 +99,44 @@ def prediction_tables(store: Any) -> Iterator[PredictionTable]:
             newest[group.name] = group
     for name, group in sorted(newest.items()):
         use_case = name.rpartition("_")[0] or name
+        points = not _on_cells(group)
         try:
-            rows = _placed(group.read(), use_case, store)
+            rows = group.read() if points else _placed(group.read(), use_case, store)
         except Exception:  # the client raises many kinds; a group that has never been written has nothing to read
             _log.warning("the rows of %s could not be read", name, exc_info=True)
             continue
+        places = _places(use_case, store) if points else None
         parts = [(None, rows)] if "cube" not in rows else list(rows.groupby("cube", sort=True))
         for cube, part in parts:
-            if len(part):
-                yield PredictionTable(use_case, group, None if cube is None else str(cube), part, group.event_time)
+            note = ""
+            if places is not None:
+                held = located(part, list(group.primary_key), places)
+                note = unplaced_note(
+                    name + (f" for {cube}" if cube else ""), len(part) - len(held), len(part), use_case
+                )
+                part = held
+            if len(part) or note:
+                named = None if cube is None else str(cube)
+                yield PredictionTable(use_case, group, named, part, group.event_time, points, note)
 
 
 def _of_a_model(group: Any) -> bool:
-    """Tell whether a group's rows are of a model, at a time and a place."""
+    """Tell whether a group's rows are of a model, at a time."""
+    return bool(group.event_time) and _VERSION in {feature.name for feature in group.features}
+
+
+def _on_cells(group: Any) -> bool:
+    """Tell whether the rows name a cell, coordinates, or a place of the use case."""
     names = {feature.name for feature in group.features}
-    where = "cell_id" in names or {"longitude", "latitude"} <= names or bool(names & {"place", "district"})
-    return bool(group.event_time) and _VERSION in names and where
+    return "cell_id" in names or {"longitude", "latitude"} <= names or bool(names & {"place", "district"})
+
+
+def _places(use_case: str, store: Any) -> pd.DataFrame:
+    """Return where the named things of a use case lie; no row where nothing tells it."""
+    try:
+        return pd.DataFrame(store.get_feature_group(f"{use_case}_places").read())
+    except Exception:  # no such group, or nothing in it
+        return pd.DataFrame(columns=["place", "name", "longitude", "latitude", "known_from"])
 
 
 def _placed(rows: pd.DataFrame, use_case: str, store: Any) -> pd.DataFrame:
@@ -136,6 +166,8 @@ def prediction_collection(table: PredictionTable, store: Any) -> Collection:
     AtlasError
         If the rows do not say where they are.
     """
+    if table.points:
+        return _points(table, store)
     keys = {*table.group.primary_key, table.time, _VERSION, "cube", *_PLACES}
     features = {feature.name: feature for feature in table.group.features}
     named = {name: feature for name, feature in features.items() if name not in keys and name in table.rows}
@@ -154,26 +186,56 @@ def prediction_collection(table: PredictionTable, store: Any) -> Collection:
             layer.weights = None if weights is None else weights.values
         layers |= known
     truths = {layer: truth for layer, truth in truths.items() if truth in layers}
-    facts = {"feature group": f"{table.group.name} version {table.group.version}"}
-    if table.model_versions:
-        facts["model version"] = ", ".join(map(str, table.model_versions))
     kind = table.group.name.removeprefix(f"{table.use_case}_").replace("_", " ")
     title = f"{table.use_case.replace('_', ' ').capitalize()}: {kind}" + (f" for {table.cube}" if table.cube else "")
     shown = {name: Shown(layer) for name, layer in layers.items()}
-    return Collection(table.id, title, shown, _simulated(table, store), facts, (), "predictions", truths)
+    return Collection(table.id, title, shown, _simulated(table, store), _facts(table), (), "predictions", truths)
 
 
-def load_predictions(project: Any) -> list[tuple[PredictionTable, Collection]]:
+def _points(table: PredictionTable, store: Any) -> Collection:
+    """Return a table of named things as layers of points."""
+    if not len(table.rows):
+        raise NotThereError(table.note)
+    keys = {*table.group.primary_key, table.time, _VERSION, "cube", *_PLACES}
+    drawn = [_variable(each) for each in table.group.features if each.name not in keys and str(each.type) in _NUMBERS]
+    rows = with_labels(
+        table.rows.reset_index(drop=True),
+        list(table.group.primary_key),
+        [each.name for each in drawn],
+        table.use_case,
+        store,
+    )
+    layers = point_layers(rows, drawn, moments(rows, table.time))
+    if not layers:
+        raise NotThereError(f"{table.group.name} has no column of numbers; expected one to draw.")
+    simulated = _simulated(table, store)
+    return point_collection(table.use_case, table.group.name, table.cube, layers, _facts(table), table.note, simulated)
+
+
+def _facts(table: PredictionTable) -> dict[str, str]:
+    facts = {"feature group": f"{table.group.name} version {table.group.version}"}
+    if table.model_versions:
+        facts["model version"] = ", ".join(map(str, table.model_versions))
+    return facts
+
+
+def load_predictions(
+    project: Any, tell: Callable[[str], None] = lambda note: None
+) -> list[tuple[PredictionTable, Collection]]:
     """Return all predictions of a project that can be drawn.
 
     Parameters
     ----------
     project : hopsworks.project.Project
         A logged-in project.
+    tell : callable
+        Told what is not on the map, and why.
     """
     store = project.get_feature_store()
     found = []
     for table in prediction_tables(store):
+        if table.note:
+            tell(table.note)
         try:
             found.append((table, prediction_collection(table, store)))
         except AtlasError as error:

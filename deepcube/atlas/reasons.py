@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 import time as clock
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -19,9 +18,11 @@ import pandas as pd
 from deepcube.atlas.atlas import Collection
 from deepcube.atlas.errors import RequestError
 from deepcube.atlas.evidence import calibration, similar_cases, tell_cases
+from deepcube.atlas.layers import Stop, nobody_left
 from deepcube.atlas.lineage import chunks, lineage, tried
 from deepcube.atlas.predictions import PREDICTED, PredictionTable
 from deepcube.atlas.tables import TableLayer
+from deepcube.atlas.turns import Turns, go_on
 
 BUDGET_SECONDS = 4.0
 """Time that the deployment may take for an explanation."""
@@ -46,21 +47,33 @@ class Reasoner:
         The predictions.
     opened : callable, optional
         Returns what the atlas shows, for the chunks of the cube that predictions came from.
+    turns : Turns, optional
+        Shared with all who ask the same client.
     """
 
     def __init__(
-        self, project: Any, table: PredictionTable, opened: Callable[[], Iterable[Collection]] = tuple
+        self,
+        project: Any,
+        table: PredictionTable,
+        opened: Callable[[], Iterable[Collection]] = tuple,
+        turns: Turns | None = None,
     ) -> None:
         self._project = project
         self._table = table
         self._opened = opened
         self._past: pd.DataFrame | None = None
         self._known: dict[Any, tuple[float, Any]] = {}
-        self._asking = threading.Lock()  # the client is not made for several threads
+        self._turns = turns or Turns()
         self._inputs: dict[pd.Timestamp, pd.DataFrame] = {}
 
     def explain(
-        self, name: str, layer: TableLayer, place: int, step: int, truth: TableLayer | None = None
+        self,
+        name: str,
+        layer: TableLayer,
+        place: int,
+        step: int,
+        truth: TableLayer | None = None,
+        stop: Stop = nobody_left,
     ) -> dict[str, Any]:
         """Tell why one prediction is what it is.
 
@@ -76,6 +89,8 @@ class Reasoner:
             Position on the time axis.
         truth : TableLayer, optional
             What came true, where the platform knows it.
+        stop : callable
+            Tells whether the client has left.
 
         Returns
         -------
@@ -89,6 +104,8 @@ class Reasoner:
         ------
         RequestError
             If there is no prediction there.
+        StoppedError
+            If the client has left.
         """
         times = layer.times
         assert times is not None
@@ -97,41 +114,57 @@ class Reasoner:
             raise RequestError("There is no prediction at this place and time.")
         time, key = times[step], layer.places.keys[place]
         longitude, latitude = float(layer.places.longitude[place]), float(layer.places.latitude[place])
-        with self._asking:
+
+        def told() -> dict[str, Any]:
             version = self._version(key, time)
             model = self._remembered(("model", version), lambda: tried(lambda: self._model(version)))
-            described: dict[str, Any] = {
-                "layer": name,
-                "value": value,
-                "units": layer.variable.units,
-                "time": str(time.isoformat()),
-                "key": str(key),
-                "model": None if model is None else self._about(model),
-                "calibration": None if truth is None else calibration(layer, truth, value),
-                "lineage": [
-                    *self._remembered(("lineage", version), lambda: lineage(self._project, self._table, model)),
-                    *chunks(self._opened(), self._table.cube, longitude, latitude, time),
-                ],
-                "explanation": None,
-                "missing": None,
-                "similar": [],
-            }
+            described = self._described(name, value, layer.variable.units, time, key, version, model)
+            described["calibration"] = None if truth is None else calibration(layer, truth, value)
+            described["lineage"] += chunks(self._opened(), self._table.cube, longitude, latitude, time)
             try:
-                if model is None:
-                    raise _MissingError("The registry has no model of this version.")
-                view = self._remembered(("view", version), lambda: tried(model.get_feature_view))
-                if view is None:
-                    raise _MissingError("The model names no feature view, so its inputs are not known.")
+                view = self._view(model, version)
                 inputs = self._row(view, key, time)
+                go_on(stop)
                 explanation = self._explanation(model, inputs)
                 output = name.removeprefix(PREDICTED)
                 importance = attributions_of(explanation, output)
                 described["explanation"] = read_explanation(explanation, output, inputs)
+                go_on(stop)
                 cases = tried(lambda: self._similar(view, inputs, importance, time))
                 described["similar"] = [] if cases is None else tell_cases(cases, layer, truth)
-            except _MissingError as missing:
+            except MissingError as missing:
                 described["missing"] = str(missing)
-        return described
+            return described
+
+        return self._turns.take(told, stop)
+
+    def _described(
+        self, name: str, value: float, units: str, time: pd.Timestamp, key: Any, version: int | None, model: Any
+    ) -> dict[str, Any]:
+        """Return what is told of every prediction, with lineage and without an explanation yet."""
+        found = self._remembered(("lineage", version), lambda: lineage(self._project, self._table, model))
+        return {
+            "layer": name,
+            "value": value,
+            "units": units,
+            "time": str(time.isoformat()),
+            "key": str(key),
+            "model": None if model is None else self._about(model),
+            "calibration": None,
+            "lineage": list(found),
+            "explanation": None,
+            "missing": None,
+            "similar": [],
+        }
+
+    def _view(self, model: Any, version: int | None) -> Any:
+        """Return the feature view that holds the inputs of a model."""
+        if model is None:
+            raise MissingError("The registry has no model of this version.")
+        view = self._remembered(("view", version), lambda: tried(model.get_feature_view))
+        if view is None:
+            raise MissingError("The model names no feature view, so its inputs are not known.")
+        return view
 
     def _remembered(self, what: Any, ask: Callable[[], _Found]) -> _Found:
         """Return what the platform answered within the last minute, or ask it: each question takes several calls."""
@@ -177,28 +210,28 @@ class Reasoner:
             "url": model.get_url(),
         }
 
-    def _explanation(self, model: Any, inputs: Mapping[str, float | None]) -> dict[str, Any]:
+    def _explanation(self, model: Any, instance: Mapping[str, Any]) -> dict[str, Any]:
         deployment = self._remembered(("deployment", model.version), lambda: self._deployment(model))
         options = {"scores": True, "budget_seconds": BUDGET_SECONDS}
         try:
-            answer = deployment.predict(data={"instances": [dict(inputs)], "explain": options})
+            answer = deployment.predict(data={"instances": [dict(instance)], "explain": options})
             explanation: dict[str, Any] = answer["predictions"][0]["explanation"]
         except Exception as error:
             _log.warning("%s did not explain", deployment.name, exc_info=True)
-            raise _MissingError(f"The deployment {deployment.name} did not explain: {error}") from error
+            raise MissingError(f"The deployment {deployment.name} did not explain: {error}") from error
         return explanation
 
     def _deployment(self, model: Any) -> Any:
         found = [one for one in self._project.get_model_serving().get_deployments() if one.model_name == model.name]
         if not found:
-            raise _MissingError(f"Model {model.name} has no deployment that could explain its predictions.")
+            raise MissingError(f"Model {model.name} has no deployment that could explain its predictions.")
         same = [one for one in found if int(one.model_version) == int(model.version)]
         if not same:
             versions = ", ".join(str(one.model_version) for one in found)
-            raise _MissingError(f"Version {model.version} of {model.name} is not deployed; deployed: {versions}.")
+            raise MissingError(f"Version {model.version} of {model.name} is not deployed; deployed: {versions}.")
         running = [one for one in same if one.is_running(or_idle=True)]
         if not running:
-            raise _MissingError(f"The deployment {same[0].name} is not running; start it to explain predictions.")
+            raise MissingError(f"The deployment {same[0].name} is not running; start it to explain predictions.")
         return running[0]
 
     def _row(self, view: Any, key: Any, time: pd.Timestamp) -> dict[str, float | None]:
@@ -210,7 +243,7 @@ class Reasoner:
         rows = self._inputs[time]
         here = rows[(rows["cell_id"] == key) & (rows["time"] == time)]
         if here.empty:
-            raise _MissingError(f"Feature view {view.name} has no inputs for this place and time any more.")
+            raise MissingError(f"Feature view {view.name} has no inputs for this place and time any more.")
         values = {name: float(here.iloc[0][name]) for name in _inputs_of(view, rows)}
         return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
@@ -222,7 +255,7 @@ class Reasoner:
         cells = next((column for column in rows.columns if str(column).endswith("cell_id")), None)
         times = next((column for column in rows.columns if str(column).endswith(self._table.time)), None)
         if cells is None or times is None:
-            raise _MissingError(f"Feature view {view.name} has no cells, so the inputs cannot be found.")
+            raise MissingError(f"Feature view {view.name} has no cells, so the inputs cannot be found.")
         stamps = pd.to_datetime(rows[times], utc=True).dt.tz_localize(None)
         return rows[_inputs_of(view, rows)].assign(cell_id=rows[cells], time=stamps)
 
@@ -250,7 +283,7 @@ def _inputs_of(view: Any, rows: pd.DataFrame) -> list[str]:
     ]
 
 
-class _MissingError(Exception):
+class MissingError(Exception):
     """There is no explanation; says why."""
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deepcube.atlas.atlas import Collection, iso, seasons_of
 from deepcube.atlas.errors import RequestError, StoppedError
 from deepcube.atlas.layers import Layer, Stop, nobody_left
+from deepcube.atlas.points import PointLayer
 from deepcube.cubes import fit_climatology, season_of
 
 MOST_VARIABLES = 12
@@ -92,6 +93,8 @@ def _series(name: str, layer: Layer, cell: tuple[int, int], stop: Stop) -> dict[
     ]
     values = np.concatenate(read) if read else np.zeros(0)
     shown = times[::every]
+    if isinstance(layer, PointLayer):  # each place has times of its own: the others are no gaps
+        shown, values = shown[np.isfinite(values)], values[np.isfinite(values)]
     normal = None if layer.variable.kind == "categorical" else _normal(shown, values)
     return described | {"times": iso(shown), "every": every, "values": numbers(values), "normal": normal}
 

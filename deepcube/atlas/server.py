@@ -20,7 +20,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from deepcube.atlas.atlas import Atlas, describe_layer
+from deepcube.atlas.atlas import Atlas, Shown, describe_layer
 from deepcube.atlas.block import face
 from deepcube.atlas.colours import PALETTES, stops
 from deepcube.atlas.errors import AtlasError, NotThereError, RequestError
@@ -29,6 +29,8 @@ from deepcube.atlas.layers import Stop
 from deepcube.atlas.mercator import DEEPEST, tile_box
 from deepcube.atlas.parameters import Parameters
 from deepcube.atlas.pictures import draw
+from deepcube.atlas.pointreasons import PointReasoner
+from deepcube.atlas.points import PointLayer
 from deepcube.atlas.reasons import Reasoner
 from deepcube.atlas.series import series_at
 from deepcube.atlas.sessions import SESSION_SECONDS, Sessions
@@ -98,11 +100,15 @@ def build_app(config: AtlasConfig) -> Starlette:
                 ("layer", api.layer),
                 ("tile", api.tile),
                 ("frame", api.frame),
+                ("points", api.points),
                 ("series", api.series),
-                ("reason", api.reason),
                 ("face", api.face),
                 ("export", api.export),
             )
+        ),
+        *(
+            Route(f"/api/{name}", guard.endpoint(answer, patient=True), methods=["GET"])
+            for name, answer in (("reason", api.reason), ("picture", api.picture))
         ),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
@@ -215,6 +221,7 @@ class Api:
             {
                 "collections": [collection.describe() for collection in self._atlas.collections],
                 "loading": self._atlas.loading,
+                "notes": list(self._atlas.notes),
                 "links": self._config.links,
                 "explained": sorted(self._config.reasoners),
                 "semantics": _about_semantics(self._config.semantics),
@@ -255,6 +262,8 @@ class Api:
         asked = Parameters(request.query_params)
         collection, name = self._atlas.collection(asked.text("in")), asked.text("layer")
         layer, reasoner = collection.layer(name).layer, self._config.reasoners.get(collection.id)
+        if isinstance(layer, PointLayer) and isinstance(reasoner, PointReasoner):
+            return json_response(reasoner.explain_point(name, layer, *_point(asked, collection.layer(name)), stop))
         if reasoner is None or not isinstance(layer, TableLayer):
             raise NotThereError(f"{collection.id!r} holds no predictions that could be explained.")
         step, cell = asked.step(collection.layer(name)), layer.placement.cell(*asked.place())
@@ -263,14 +272,33 @@ class Api:
             raise RequestError("There is no prediction at this place.")
         true = collection.truths.get(name)
         truth = None if true is None else collection.layer(true).layer
-        return json_response(
-            reasoner.explain(name, layer, place, step, truth if isinstance(truth, TableLayer) else None)
-        )
+        known = truth if isinstance(truth, TableLayer) else None
+        return json_response(reasoner.explain(name, layer, place, step, known, stop))
+
+    def points(self, request: Request, stop: Stop) -> Response:
+        """List the points of a layer."""
+        layer = Parameters(request.query_params)
+        shown = layer.shown(self._atlas.collection(layer.text("in")))
+        if not isinstance(shown.layer, PointLayer):
+            raise NotThereError("This layer is drawn as cells, not as points.")
+        return json_response(shown.layer.describe())
+
+    def picture(self, request: Request, stop: Stop) -> Response:
+        """Pass on the picture that a point's row was drawn in."""
+        asked = Parameters(request.query_params)
+        collection = self._atlas.collection(asked.text("in"))
+        shown, reasoner = asked.shown(collection), self._config.reasoners.get(collection.id)
+        if not isinstance(shown.layer, PointLayer) or not isinstance(reasoner, PointReasoner):
+            raise NotThereError(f"{collection.id!r} has no pictures of its predictions.")
+        content = reasoner.picture(shown.layer, *_point(asked, shown), stop)
+        return Response(content, media_type="image/png", headers=_PICTURE_HEADERS)
 
     def face(self, request: Request, stop: Stop) -> Response:
         """Draw one face of the space-time block of a layer."""
         asked = Parameters(request.query_params)
         shown = asked.shown(self._atlas.collection(asked.text("in")))
+        if isinstance(shown.layer, PointLayer):
+            raise RequestError("Points have no space-time block; choose a layer of cells.")
         axis = asked.text("axis")
         at = asked.number("at", 0.5)
         span = asked.step(shown, "from"), asked.step(shown, "to")
@@ -289,3 +317,11 @@ class Api:
         shown = asked.shown(self._atlas.collection(asked.text("in")))
         picture = draw(shown.layer, asked.step(shown), box, asked.style(shown), stop)
         return Response(picture, media_type="image/png", headers=_PICTURE_HEADERS)
+
+
+def _point(asked: Parameters, shown: Shown) -> tuple[int, int]:
+    """Return the place and the step that a request about a point means."""
+    cell = shown.layer.placement.cell(*asked.place())
+    if cell is None:
+        raise RequestError("There is no point at this place.")
+    return cell[0], asked.step(shown)

@@ -41,6 +41,7 @@ MAX_BODY_BYTES = 1 << 20
 """Longest body of a request."""
 
 _WORKERS = 3  # images drawn at once; more wait
+_PATIENT = 8  # answers that wait for the platform at once
 _log = logging.getLogger(__name__)
 
 Answer = Callable[[Request, Stop], Response]
@@ -63,7 +64,7 @@ class Guard:
         self.sessions = sessions
         self.cookie = f"deepcube-atlas-{port}"
         self._hosts = {"127.0.0.1", "localhost", "[::1]", *hosts}
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._limiters: dict[bool, anyio.CapacityLimiter] = {}
 
     def admits(self, request: Request) -> bool:
         """Tell whether a request brings the key or comes from a browser that is signed in."""
@@ -77,14 +78,22 @@ class Guard:
         host = request.headers.get("host", "")
         return (host.rpartition(":")[0] if ":" in host.rpartition("]")[2] else host).lower() in self._hosts
 
-    def endpoint(self, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
-        """Return what answers requests: with a key, in a worker thread, ended if the client leaves."""
+    def endpoint(self, answer: Answer, patient: bool = False) -> Callable[[Request], Awaitable[Response]]:
+        """Return what answers requests: with a key, in a worker thread, ended if the client leaves.
+
+        Parameters
+        ----------
+        answer : callable
+            Answers a request.
+        patient : bool
+            Whether it waits for others rather than working itself; such answers take no room from maps.
+        """
 
         async def guarded(request: Request) -> Response:
             if not self.admits(request):
                 return error_response(401, "A key is needed: sign in, or send Authorization: Bearer KEY.")
             try:
-                return await self.run(request, partial(answer, request))
+                return await self.run(request, partial(answer, request), patient)
             except AtlasError as error:
                 return error_response(error.status, str(error))
             except Exception as error:
@@ -93,12 +102,11 @@ class Guard:
 
         return guarded
 
-    async def run(self, request: Request, work: Callable[[Stop], Response]) -> Response:
+    async def run(self, request: Request, work: Callable[[Stop], Response], patient: bool = False) -> Response:
         """Do work in a thread; when the client leaves, work that waits is dropped and work under way is told to end."""
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(_WORKERS)
+        limiter = self._limiters.setdefault(patient, anyio.CapacityLimiter(_PATIENT if patient else _WORKERS))
         stop = threading.Event()
-        working = asyncio.ensure_future(anyio.to_thread.run_sync(partial(work, stop.is_set), limiter=self._limiter))
+        working = asyncio.ensure_future(anyio.to_thread.run_sync(partial(work, stop.is_set), limiter=limiter))
         leaving = asyncio.ensure_future(_left(request))
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 import sys
@@ -15,10 +16,12 @@ import click
 
 from deepcube.embedded import Home
 from deepcube.embedded import find as find_server
+from jobs import usecases
 from jobs.cli.connect import connect
 from jobs.cli.errors import PlatformError
 from jobs.cli.platform import home_option, resolve_home
 from jobs.cli.semantics import told
+from jobs.stages import PIPELINES
 
 _PORT = 8891
 _SECTIONS = {
@@ -127,14 +130,30 @@ def _build(cube: Any) -> None:
 
 def _load(atlas: Any, reasoners: dict[str, Any], project: Any) -> None:
     """Add the predictions of a platform to an atlas."""
-    from deepcube.atlas import Reasoner, load_predictions
+    from deepcube.atlas import PointReasoner, Reasoner, Turns, load_predictions
 
+    turns = Turns()
     try:
-        for table, collection in load_predictions(project):
-            reasoners[collection.id] = Reasoner(project, table, lambda: atlas.collections)
+        for table, collection in load_predictions(project, atlas.notes.append):
+            if table.points:
+                again = _again(table.use_case)
+                reasoners[collection.id] = PointReasoner(project, table, lambda: atlas.collections, turns, again)
+            else:
+                reasoners[collection.id] = Reasoner(project, table, lambda: atlas.collections, turns)
             atlas.add(collection)
     finally:
         atlas.loading = False
+
+
+def _again(use_case: str) -> Any:
+    """Return what a use case can tell again of its rows; nothing where it is not installed, or offers none of it."""
+    from deepcube.atlas import Again
+
+    if use_case not in usecases.names():
+        return Again()
+    pipeline = importlib.import_module(f"{PIPELINES['inference']}.{use_case}")
+    offered = {"instance": "instance_of", "picture": "picture_of"}
+    return Again(**{what: getattr(pipeline, name) for what, name in offered.items() if hasattr(pipeline, name)})
 
 
 def _open_console(root: Path, print_only: bool) -> None:

@@ -7,7 +7,7 @@ export interface Collection {
 }
 export interface Contents {
   collections: Collection[]; loading: boolean; links: Record<string, string>; palettes: Record<string, string[]>;
-  explained: string[]; semantics: { examples: [string, string][]; prefixes: Record<string, string> } | null;
+  explained: string[]; notes: string[]; semantics: { examples: [string, string][]; prefixes: Record<string, string> } | null;
 }
 export interface Category { value: number; label: string; colour: string }
 export interface Style {
@@ -17,7 +17,7 @@ export interface Style {
 export interface Layer {
   collection: string; id: string; name: string; title: string; units: string;
   kind: "continuous" | "categorical" | "count"; simulated: boolean;
-  bounds: [number, number, number, number]; rows: number; columns: number; mode: "frame" | "tiles";
+  bounds: [number, number, number, number]; rows: number; columns: number; mode: "frame" | "tiles" | "points";
   frame: [number, number]; maxzoom: number; times: string[] | null; step: number | null; style: Style;
   others: Record<string, number>; truth: string | null;
 }
@@ -27,6 +27,9 @@ export interface Series {
   normal: { mean: (number | null)[]; std: (number | null)[] } | null;
 }
 export interface SeriesAnswer { longitude: number; latitude: number; series: Series[]; beyond: string[] }
+
+/** Longitude, latitude and name of places; place, step and value of rows, the oldest first. */
+export interface Points { places: [number, number, string][]; rows: [number, number, number][]; symbol: "circle" | "triangle" }
 
 /** What the server says is wrong. */
 export class ApiError extends Error {

@@ -85,6 +85,7 @@ export function drawControls(contents: Contents, state: State, main: Layer | nul
   }
   const collection = contents.collections.find((each) => each.id === state.main?.collection);
   parts.push(collection ? facts(collection) : null);
+  for (const note of contents.notes) parts.push(h("p", { class: "hint", "data-note": "" }, note));
   const scroll = panel.scrollTop;
   panel.replaceChildren(...parts.filter((part): part is HTMLElement => part !== null));
   panel.scrollTop = scroll;

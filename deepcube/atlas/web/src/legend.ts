@@ -24,6 +24,9 @@ export function legend(layer: Layer, shown: Shown, palettes: Contents["palettes"
   const units = layer.units && layer.units !== "1" ? layer.units : "";
   const title = h("div", { class: "legend-title" }, layer.title, units ? h("span", { class: "units" }, ` ${units}`) : null);
   const parts: HTMLElement[] = [title];
+  if (layer.mode === "points") {
+    parts.push(h("div", { class: "hint" }, `${layer.id === "alert" ? "Triangles: alerts until the time shown" : "The newest of each place until the time shown"}; ringed: of this time`));
+  }
   if (layer.simulated) parts.push(h("div", { class: "simulated" }, "Simulated data"));
   if (layer.style.scheme === "classes") {
     const list = h("ul", { class: "classes" });

@@ -19,7 +19,7 @@ const ASK_AGAIN_MS = 1500;
 
 /** The running page. */
 class App implements Scene {
-  contents: Contents = { collections: [], loading: false, links: {}, palettes: {}, explained: [], semantics: null };
+  contents: Contents = { collections: [], loading: false, links: {}, palettes: {}, explained: [], notes: [], semantics: null };
   state: State = parse(location.hash);
   map!: AtlasMap;
   other: AtlasMap | null = null;
@@ -50,6 +50,7 @@ class App implements Scene {
       this.state.camera = this.map.camera;
       this.remember();
     });
+    this.map.onHover((text) => { byId("map").title = text; });
     this.map.onClick((longitude, latitude, said) => {
       if (said) this.questions.tell(said);
       else void this.selection.select(longitude, latitude);
@@ -153,7 +154,7 @@ class App implements Scene {
       this.views();
       if (this.state.view !== "block") {
         if (fit || !this.map.sees(layer)) this.map.fit(layer, this.measured.ready !== null);
-        await this.map.show(layer, shown, position, this.state.opacity);
+        await this.map.show(layer, shown, position, this.state.opacity, this.contents.palettes);
       }
       this.measured.ready ??= performance.now();
       this.busy("");
@@ -187,7 +188,7 @@ class App implements Scene {
       this.swipe();
       this.controls();
       this.legends();
-      await this.other.show(layer, shown, layer.times ? nearest(layer.times, this.state.time) : 0, this.state.opacity);
+      await this.other.show(layer, shown, layer.times ? nearest(layer.times, this.state.time) : 0, this.state.opacity, this.contents.palettes);
       this.remember();
     } catch (error) {
       this.tell(error);
@@ -230,9 +231,9 @@ class App implements Scene {
   private async draw(layer: Layer, shown: Shown, position: number): Promise<void> {
     const { opacity, time } = this.state, { other, compared } = this;
     await Promise.all([
-      this.map.show(layer, shown, position, opacity),
+      this.map.show(layer, shown, position, opacity, this.contents.palettes),
       other && compared && this.state.other
-        ? other.show(compared, this.state.other, compared.times ? nearest(compared.times, time) : 0, opacity) : null,
+        ? other.show(compared, this.state.other, compared.times ? nearest(compared.times, time) : 0, opacity, this.contents.palettes) : null,
     ]);
   }
 
@@ -254,7 +255,7 @@ class App implements Scene {
       },
       export: (form) => void saveSeen(this, form).catch((error) => this.tell(error)),
       fit: () => { if (this.main) this.map.fit(this.main); },
-      centre: () => { const { longitude, latitude } = this.map.camera; void this.selection.select(longitude, latitude); },
+      centre: () => { void this.selection.select(...this.map.middle()); },
     });
   }
 
@@ -293,7 +294,9 @@ class App implements Scene {
     if (block) byId("details").hidden = true;
     else if (this.selection.there) byId("details").hidden = false;
     this.navigate();
-    if (block && this.main && this.state.main) {
+    if (block && this.main?.mode === "points") {
+      this.tell(new Error("Points have no space-time block; choose a layer of cells."));
+    } else if (block && this.main && this.state.main) {
       this.block ??= new Block((cut) => {
         this.state.cut = [cut.time, cut.latitude, cut.longitude, cut.turn, cut.tilt];
         this.remember();

@@ -10,6 +10,7 @@ import type { Extent } from "ol/extent";
 import { intersects } from "ol/extent";
 import GeoJSON from "ol/format/GeoJSON";
 import LineString from "ol/geom/LineString";
+import Point from "ol/geom/Point";
 import Feature from "ol/Feature";
 import type { FeatureLike } from "ol/Feature";
 import { defaults as interactions } from "ol/interaction/defaults";
@@ -22,9 +23,10 @@ import Circle from "ol/style/Circle";
 import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
-import { address, type Layer } from "./api";
+import { address, type Contents, type Layer } from "./api";
 import { Base, TINTS } from "./base";
 import { Pictures } from "./pictures";
+import { PointMarks } from "./points";
 import type { Camera, Shown } from "./state";
 import { StepLayer } from "./steplayer";
 
@@ -55,6 +57,7 @@ export class AtlasMap {
   private readonly steps = new StepLayer(10);
   private readonly selection = new VectorLayer({ source: new VectorSource(), className: "ol-layer selection", zIndex: 30 });
   private readonly answer = new VectorLayer({ source: new VectorSource(), className: "ol-layer answer", zIndex: 29 });
+  private readonly points = new PointMarks();
   private tiles: TileLayer<XYZ> | null = null;
   private address = "";
   private tiled: Layer | null = null;
@@ -76,7 +79,7 @@ export class AtlasMap {
     ];
     this.map = new OlMap({
       target: container, view, controls, interactions: interactions({ altShiftDragRotate: false, pinchRotate: false }),
-      layers: [this.base.land, this.steps, this.base.borders, this.base.names, this.answer, this.selection],
+      layers: [this.base.land, this.steps, this.base.borders, this.base.names, this.points.layer, this.answer, this.selection],
     });
     this.paint(dark);
   }
@@ -108,8 +111,26 @@ export class AtlasMap {
       const [longitude, latitude] = toLonLat(event.coordinate) as [number, number];
       const found = this.map.forEachFeatureAtPixel(event.pixel, (one) => one, { layerFilter: (one) => one === this.answer, hitTolerance: 4 });
       const { geometry: _, ...said } = found?.getProperties() ?? {};
-      action(longitude, latitude, found ? said : null);
+      const point = found ? null : this.pointAt(event.pixel);
+      if (point) action(...point.at, null);
+      else action(longitude, latitude, found ? said : null);
     });
+  }
+
+  /** Call with what is under the pointer, in words. */
+  onHover(action: (text: string) => void): void {
+    this.map.on("pointermove", (event) => { if (!event.dragging) action(this.pointAt(event.pixel)?.text ?? ""); });
+  }
+
+  private pointAt(pixel: number[]): { at: [number, number]; text: string } | null {
+    const options = { layerFilter: (one: unknown) => one === this.points.layer, hitTolerance: 3 };
+    return this.map.forEachFeatureAtPixel(pixel, (one) => one.get("point") as { at: [number, number]; text: string }, options) ?? null;
+  }
+
+  /** The place in the middle; of points, the one nearest to it. */
+  middle(): [number, number] {
+    const { longitude, latitude } = this.camera;
+    return this.points.nearest(longitude, latitude) ?? [longitude, latitude];
   }
 
   /** Draw with light or dark ground. */
@@ -117,7 +138,9 @@ export class AtlasMap {
     this.tint = TINTS[dark ? "dark" : "light"];
     this.container.style.backgroundColor = this.tint.water;
     this.base.paint(this.tint);
-    this.selection.setStyle(new Style({ stroke: new Stroke({ color: this.tint.mark, width: 2.5 }) }));
+    const ring = new Stroke({ color: this.tint.mark, width: 2.5 });
+    this.selection.setStyle(new Style({ stroke: ring, image: new Circle({ radius: 12, stroke: ring }) }));
+    this.points.paint(this.tint);
     this.answer.setStyle((one) => this.placeStyle(one));
   }
 
@@ -141,14 +164,16 @@ export class AtlasMap {
   }
 
   /** Show one step of a layer; resolves when it is on the screen. */
-  async show(layer: Layer, shown: Shown, step: number, opacity: number): Promise<void> {
+  async show(layer: Layer, shown: Shown, step: number, opacity: number, palettes: Contents["palettes"]): Promise<void> {
     const wanted = picture(layer, shown, step), first = this.address === "";
     this.steps.setOpacity(opacity);
     this.tiles?.setOpacity(opacity);
+    this.points.layer.setOpacity(opacity);
     if (wanted === this.address) return;
     this.address = wanted;
     try {
-      if (layer.mode === "frame") await this.showPicture(layer, shown, step, wanted);
+      if (layer.mode === "points") await this.showPoints(layer, shown, step, wanted, palettes);
+      else if (layer.mode === "frame") await this.showPicture(layer, shown, step, wanted);
       else await this.showTiles(layer, wanted, opacity);
     } catch (error) {
       if (this.address !== wanted) return; // given up for another step
@@ -165,12 +190,21 @@ export class AtlasMap {
     this.map.renderSync();
   }
 
+  private async showPoints(layer: Layer, shown: Shown, step: number, wanted: string, palettes: Contents["palettes"]): Promise<void> {
+    const points = await this.points.fetch(layer);
+    if (this.address !== wanted) return;
+    this.noTiles();
+    this.steps.show(null, [0, 0, 0, 0]);
+    this.points.show(points, layer, shown, step, palettes);
+  }
+
   private async showPicture(layer: Layer, shown: Shown, step: number, wanted: string): Promise<void> {
     const near = [step + 1, step + 2, step - 1].filter((each) => each >= 0 && each < (layer.times?.length ?? 0));
     const around = near.map((each) => picture(layer, shown, each));
     const bitmap = await this.pictures.get(wanted, around);
     if (this.address !== wanted) return;
     this.noTiles();
+    this.points.hide();
     this.steps.show(bitmap, projected(layer.bounds));
     this.pictures.prefetch(around);
   }
@@ -180,6 +214,7 @@ export class AtlasMap {
       this.tiles.getSource()!.setUrl(url);
     } else {
       this.noTiles();
+      this.points.hide();
       this.steps.show(null, [0, 0, 0, 0]);
       const source = new XYZ({ url, maxZoom: layer.maxzoom, interpolate: false, transition: 0 });
       const around = layer.bounds[2] > 180; // beyond the date line: tiles of the whole world
@@ -202,11 +237,12 @@ export class AtlasMap {
     if (layer.mode === "frame") this.pictures.prefetch([picture(layer, shown, step)]);
   }
 
-  /** Draw the outline of a cell, or none. */
-  outline(ring: [number, number][] | null): void {
+  /** Draw the outline of a cell, a ring around a point, or nothing. */
+  outline(ring: [number, number][] | null, point: [number, number] | null = null): void {
     const source = this.selection.getSource()!;
     source.clear();
-    if (ring) source.addFeature(new Feature(new LineString(ring.map((corner) => fromLonLat(corner)))));
+    if (point) source.addFeature(new Feature(new Point(fromLonLat(point))));
+    if (ring?.length) source.addFeature(new Feature(new LineString(ring.map((corner) => fromLonLat(corner)))));
   }
 
   /** Draw the places of an answer; each brings its colour. */

@@ -14,7 +14,15 @@ export interface Reason {
   } | null;
   missing: string | null;
   calibration: { count: number; low: number; high: number; share: number | null; error: number | null } | null;
-  similar: { time: string; longitude: number; latitude: number; distance: number; predicted: number | null; truth: number | null }[];
+  similar: {
+    time: string; longitude: number | null; latitude: number | null; title?: string; distance: number;
+    predicted: number | null; truth: number | null;
+  }[];
+  /** Of points: what else the row tells, earlier rows of the place, whether there is a picture, and a stored explanation. */
+  facts?: [string, string | number][];
+  others?: { time: string; value: number; file: string }[];
+  picture?: boolean;
+  stored?: boolean;
   lineage: { kind: string; name: string; url: string }[];
 }
 
@@ -90,22 +98,39 @@ function cases(reason: Reason, layer: Layer, go: (time: string, longitude: numbe
     return category ?? (value === null ? "not known" : quantity(Number(value.toPrecision(3)), reason.units));
   };
   const list = reason.similar.map((one) => h("li", {},
-    h("button", { type: "button", class: "plain link", click: () => go(one.time.slice(0, 16), one.longitude, one.latitude) },
-      `${one.time.slice(0, 10)}, ${degrees(one.longitude, one.latitude)}`),
+    one.longitude === null || one.latitude === null
+      ? h("span", {}, `${one.time.slice(0, 10)}, ${(one.title ?? "").replace(/_/g, " ") || "no place on the map"}`)
+      : h("button", { type: "button", class: "plain link", click: () => go(one.time.slice(0, 16), one.longitude!, one.latitude!) },
+        `${one.time.slice(0, 10)}, ${(one.title ?? "").replace(/_/g, " ") || degrees(one.longitude, one.latitude)}`),
     h("span", { class: "soft" }, ` predicted ${written(one.predicted)}${one.truth === null ? "" : `, came true ${digits(one.truth, 3)}`}, distance ${digits(one.distance, 2)}`)));
   return [h("h3", {}, "Similar past cases"), h("ol", { class: "lineage", "data-reason": "similar" }, ...list)];
 }
 
+/** What else a row tells, its picture, and what was seen at the place before. */
+function more(reason: Reason, picture: string | null): (HTMLElement | null)[] {
+  const facts = (reason.facts ?? []).map(([name, value]): [string, string] => [name, typeof value === "number" ? digits(value, 3) : value]);
+  const before = reason.others ?? [];
+  return [
+    facts.length ? rows(facts) : null,
+    picture ? h("figure", { class: "alert-picture" }, h("img", { src: picture, alt: "Interferogram, and where the model sees support of deformation" })) : null,
+    before.length ? h("details", {}, h("summary", {}, `Earlier ones of this place (${before.length})`),
+      h("ol", { class: "lineage", "data-reason": "others" }, ...before.map((one) =>
+        h("li", {}, `${one.time.slice(0, 10)}: ${digits(one.value, 3)} `, h("span", { class: "soft" }, one.file))))) : null,
+  ];
+}
+
 /** Make the part of the panel that tells of a prediction. */
 export function reasonPart(
-  reason: Reason, layer: Layer, go: (time: string, longitude: number, latitude: number) => void,
+  reason: Reason, layer: Layer, picture: string | null, go: (time: string, longitude: number, latitude: number) => void,
 ): HTMLElement {
   const note = calibrated(reason), category = layer.style.classes.find((each) => each.value === reason.value)?.label;
   const parts: (HTMLElement | null)[] = [
     h("h3", {}, "Why this prediction"),
-    h("p", { class: "hint", "data-reason": "value" }, `${category ?? quantity(reason.value, reason.units)}, forecast at ${reason.time.slice(0, 10)}`),
+    h("p", { class: "hint", "data-reason": "value" }, `${category ?? quantity(reason.value, reason.units)}, ${layer.mode === "points" ? "of" : "forecast at"} ${reason.time.slice(0, 10)}`),
     note ? h("p", { class: "note", "data-reason": "calibration" }, note) : null,
+    ...more(reason, picture),
     ...explained(reason),
+    reason.stored ? h("p", { class: "hint" }, "The explanation that was stored with it: the parts that mattered most.") : null,
   ];
   if (reason.model) {
     const metrics = Object.entries(reason.model.metrics);

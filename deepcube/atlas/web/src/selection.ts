@@ -1,6 +1,6 @@
 /** The selected place: its series, and why its prediction is what it is. */
 
-import { type SeriesAnswer, get } from "./api";
+import { type SeriesAnswer, address, get } from "./api";
 import { byId, h } from "./dom";
 import { showPlace } from "./place";
 import { type Reason, reasonPart } from "./reason";
@@ -41,9 +41,10 @@ export class Selection {
       scene.busy("");
       this.panel();
       void this.explain();
-      const ring = answer.series.find((series) => series.id === main.id)?.outline ?? null;
-      scene.map.outline(ring);
-      scene.other?.outline(ring);
+      const own = answer.series.find((series) => series.id === main.id), ring = own?.outline ?? null;
+      const point: [number, number] | null = own && main.mode === "points" ? [own.longitude, own.latitude] : null;
+      scene.map.outline(ring, point);
+      scene.other?.outline(ring, point);
     } catch (error) {
       if (asking === this.asking) scene.tell(error);
     }
@@ -61,7 +62,8 @@ export class Selection {
       const query = { in: main.collection, layer: main.id, lon: place[0], lat: place[1], t: nearest(main.times, time) };
       const reason = await get<Reason>("reason", query, asking.signal);
       if (asking !== this.reasoning) return;
-      this.reason = reasonPart(reason, main, (time, longitude, latitude) => {
+      const picture = reason.picture ? address("picture", query) : null;
+      this.reason = reasonPart(reason, main, picture, (time, longitude, latitude) => {
         this.scene.go(time);
         void this.select(longitude, latitude);
       });
