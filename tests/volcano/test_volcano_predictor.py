@@ -68,6 +68,9 @@ SMALL = [[0.0] * 10] * 10
         ([{"image": base64.b64encode(b"GIF89a").decode()}], "neither PNG nor TIFF"),
         ([{"image": base64.b64encode(b"\x89PNG\r\n\x1a\nxx").decode()}], "cannot be read"),
         ([{"phase": SMALL, "explain": {"method": "tarot"}}], "tarot"),
+        ([{"phase": SMALL, "explain": {"method": "tree_shap"}}], "this model is explained by integrated_gradients"),
+        ([{"phase": SMALL, "explain": {"scores": ["beauty"]}}], "unknown score beauty"),
+        ([{"phase": SMALL, "explain": {"budget_seconds": 0}}], "budget_seconds=0"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_reason(predictor: Predict, instances: Any, said: str) -> None:
