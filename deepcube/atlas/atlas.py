@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
+import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from deepcube.atlas.colours import PALETTES, stops
-from deepcube.atlas.errors import NotThereError
+from deepcube.atlas.errors import AtlasError, ChangingError, NotThereError
+from deepcube.atlas.freshness import Watched
 from deepcube.atlas.layers import CubeLayer, FrameStore, Layer, title_of
 from deepcube.atlas.pictures import Style
 from deepcube.atlas.placement import Placement
 from deepcube.atlas.points import PointLayer
 from deepcube.atlas.styling import default_style
-from deepcube.cubes import Cube, CubeError, season_count
+from deepcube.cubes import Cube, CubeError, open_cube, season_count
 from deepcube.cubes.levels import open_levels
 
 FRAME_SIDE = 1200
@@ -69,6 +71,8 @@ class Collection:
         What the layers are.
     truths : mapping of str to str
         Layer of what came true, by the layer that predicted it.
+    version : str
+        What changes when the data do: pictures of another version are not kept by browsers under the same address.
     """
 
     id: str
@@ -79,6 +83,7 @@ class Collection:
     left_out: tuple[str, ...] = ()
     kind: str = "cube"
     truths: Mapping[str, str] = field(default_factory=dict)
+    version: str = field(default_factory=lambda: secrets.token_hex(6))
 
     def layer(self, name: str) -> Shown:
         """Return a layer.
@@ -136,8 +141,12 @@ class Atlas:
         self.notes: list[str] = []
         self._collections: dict[str, Collection] = {}
         self._lock = threading.Lock()
+        self._watched: dict[str, Watched] = {}
         for cube in cubes:
-            self.add(cube_collection(cube, self.frames, self._free(cube.name)))
+            name = self._free(cube.name)
+            watched = Watched(cube)
+            self.add(cube_collection(cube, self.frames, name, watched.version))
+            self._watched[name] = watched
 
     def add(self, collection: Collection) -> None:
         """Add a collection, or replace the one of its name."""
@@ -165,6 +174,29 @@ class Atlas:
             raise NotThereError(f"There is no cube {name!r}; the atlas shows {known}.")
         return found
 
+    def steady(self, name: str) -> Callable[[], bool]:
+        """Return what tells whether a collection is still what it is now; a cube that was written is opened anew.
+
+        Raises
+        ------
+        ChangingError
+            If it is being written, or cannot be opened any more.
+        """
+        watched = self._watched.get(name)
+        if watched is None:
+            return lambda: True
+        with watched.lock:
+            if watched.settled():
+                try:
+                    cube = open_cube(watched.source)
+                    watched.accept(cube)
+                    self.add(cube_collection(cube, self.frames, name, watched.version))
+                except (CubeError, AtlasError, OSError, ValueError, KeyError) as error:
+                    watched.state = ()
+                    raise ChangingError(f"The cube {name} was written again and cannot be opened: {error}") from error
+            state = watched.state
+        return lambda: watched.now() == state
+
     def _free(self, name: str) -> str:
         number, free = 1, name
         while free in self._collections:
@@ -173,7 +205,7 @@ class Atlas:
         return free
 
 
-def cube_collection(cube: Cube, frames: FrameStore, name: str) -> Collection:
+def cube_collection(cube: Cube, frames: FrameStore, name: str, version: str = "") -> Collection:
     """Return the variables of a cube that can be drawn.
 
     Parameters
@@ -184,6 +216,8 @@ def cube_collection(cube: Cube, frames: FrameStore, name: str) -> Collection:
         Where images are kept.
     name : str
         Name in addresses.
+    version : str
+        What changes when the cube is written again.
     """
     placements: dict[str, Placement] = {}
     shown: dict[str, Shown] = {}
@@ -204,7 +238,7 @@ def cube_collection(cube: Cube, frames: FrameStore, name: str) -> Collection:
         if key in cube.attrs and str(cube.attrs[key]).strip()
     }
     title = str(cube.attrs.get("title", "")).strip() or cube.name
-    return Collection(name, title, shown, cube.simulated, facts, tuple(left_out))
+    return Collection(name, title, shown, cube.simulated, facts, tuple(left_out), version=version)
 
 
 _FACTS = {
@@ -232,6 +266,7 @@ def describe_layer(collection: Collection, name: str) -> dict[str, Any]:
     times = layer.times
     return {
         "collection": collection.id,
+        "version": collection.version,
         "id": name,
         "name": layer.variable.name,
         "title": title_of(layer.variable),

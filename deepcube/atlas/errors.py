@@ -5,6 +5,8 @@
     AtlasError
     ├── RequestError       400: a parameter of a request is missing or makes no sense
     ├── NotThereError      404: no such cube, variable or layer
+    ├── OutdatedError      409: what is asked about has been written again since
+    ├── ChangingError      503: what is asked about is being written
     └── StoppedError       the client has left; nobody reads the answer
 """
 
@@ -31,6 +33,18 @@ class NotThereError(AtlasError):
     """There is no such cube, variable or layer."""
 
     status = 404
+
+
+class OutdatedError(AtlasError):
+    """What is asked about has been written again since the page was told of it."""
+
+    status = 409
+
+
+class ChangingError(AtlasError):
+    """What is asked about is being written."""
+
+    status = 503
 
 
 class StoppedError(AtlasError):

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import cached_property
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,6 +32,8 @@ FRAME_BYTES = 192 << 20
 
 CHUNK_BYTES = 96 << 20
 """Memory for chunks of larger images."""
+
+_NUMBERS = count()  # of layers: one that is opened anew shares no images with the one before
 
 
 def nobody_left() -> bool:
@@ -128,6 +131,7 @@ class CubeLayer:
         self._data = cube[key]
         self.attrs = dict(self._data.attrs)
         self._frames = frames
+        self._number = next(_NUMBERS)
         self._reading = threading.Lock()
         self._coding = coding_of(self._data)
         self.levels: dict[int, Any] = {}  # coarser copies by factor; see :mod:`deepcube.cubes.levels`
@@ -182,7 +186,7 @@ class CubeLayer:
             raise StoppedError("the client has left")
         rows, columns = self.placement.shape
         if rows * columns <= FRAME_CELLS:
-            frame = self._frames.get((id(self), step), lambda: self._values(step, slice(None), slice(None)))
+            frame = self._frames.get((self._number, step), lambda: self._values(step, slice(None), slice(None)))
             return frame[window[0], window[1]][::thin, ::thin]
         factor = max((factor for factor in self.levels if thin % factor == 0), default=1)
         if factor > 1:

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from deepcube.atlas.atlas import Atlas, Shown, describe_layer
 from deepcube.atlas.block import face
 from deepcube.atlas.colours import PALETTES, stops
-from deepcube.atlas.errors import AtlasError, NotThereError, RequestError
+from deepcube.atlas.errors import AtlasError, ChangingError, NotThereError, OutdatedError, RequestError
 from deepcube.atlas.exporting import write_cells
 from deepcube.atlas.layers import Stop
 from deepcube.atlas.mercator import DEEPEST, tile_box
@@ -35,7 +35,7 @@ from deepcube.atlas.reasons import Reasoner
 from deepcube.atlas.series import series_at
 from deepcube.atlas.sessions import SESSION_SECONDS, Sessions
 from deepcube.atlas.tables import TableLayer
-from deepcube.atlas.web import Guard, Keyed, Shield, error_response, json_response, read_json, same_origin
+from deepcube.atlas.web import Answer, Guard, Keyed, Shield, error_response, json_response, read_json, same_origin
 
 if TYPE_CHECKING:  # questions need libraries that maps do not
     from deepcube.semantics.endpoint import EndpointConfig
@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # questions need libraries that maps do not
 STATIC = Path(__file__).parent / "static"
 """The page and its files, built from ``web/``."""
 
+_CHANGED = "The cube {} is being written; it is shown when it is complete."
 _PICTURE_HEADERS = {"cache-control": "private, max-age=3600"}
 
 
@@ -94,7 +95,7 @@ def build_app(config: AtlasConfig) -> Starlette:
         Route("/api/session", door.sign_in, methods=["POST"]),
         Route("/api/session", door.sign_out, methods=["DELETE"]),
         *(
-            Route(f"/api/{name}", guard.endpoint(answer), methods=["GET"])
+            Route(f"/api/{name}", guard.endpoint(api.steady(answer)), methods=["GET"])
             for name, answer in (
                 ("atlas", api.atlas),
                 ("layer", api.layer),
@@ -214,6 +215,30 @@ class Api:
     def __init__(self, config: AtlasConfig) -> None:
         self._config = config
         self._atlas = config.atlas
+
+    def steady(self, answer: Answer) -> Answer:
+        """Return an answer that is refused if the cube that it is about was written in the meantime."""
+
+        def checked(request: Request, stop: Stop) -> Response:
+            name = request.query_params.get("in", "")
+            unchanged = self._atlas.steady(name)
+            self._check_version(request)
+            try:
+                response = answer(request, stop)
+            except Exception:
+                if unchanged():
+                    raise
+                raise ChangingError(_CHANGED.format(name[:80])) from None
+            if not unchanged():
+                raise ChangingError(_CHANGED.format(name[:80]))
+            return response
+
+        return checked
+
+    def _check_version(self, request: Request) -> None:
+        wanted = request.query_params.get("v")
+        if wanted and wanted != self._atlas.collection(request.query_params.get("in", "")).version:
+            raise OutdatedError("These data have been written again; the page has to ask what they are now.")
 
     def atlas(self, request: Request, stop: Stop) -> Response:
         """List what there is."""

@@ -15,7 +15,7 @@ export interface Style {
   stops: string[]; classes: Category[]; masks: boolean;
 }
 export interface Layer {
-  collection: string; id: string; name: string; title: string; units: string;
+  collection: string; version: string; id: string; name: string; title: string; units: string;
   kind: "continuous" | "categorical" | "count"; simulated: boolean;
   bounds: [number, number, number, number]; rows: number; columns: number; mode: "frame" | "tiles" | "points";
   frame: [number, number]; maxzoom: number; times: string[] | null; step: number | null; style: Style;

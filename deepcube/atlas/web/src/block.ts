@@ -74,7 +74,7 @@ export class Block {
     const { layer, shown } = this;
     const share = { t: this.cut.time, y: this.cut.latitude, x: this.cut.longitude }[face.axis];
     return address("face", {
-      in: layer!.collection, layer: layer!.id, axis: face.axis, at: face.near ? share : 0, from: 0,
+      in: layer!.collection, v: layer!.version, layer: layer!.id, axis: face.axis, at: face.near ? share : 0, from: 0,
       to: layer!.times!.length - 1, palette: shown!.palette, low: shown!.low, high: shown!.high,
     });
   }

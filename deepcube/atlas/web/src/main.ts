@@ -29,6 +29,7 @@ class App implements Scene {
   private readonly selection = new Selection(this);
   private readonly questions = new Questions(this);
   private block: Block | null = null;
+  private waiting = false;
   private readonly time = new TimeBar((position, moving) => this.toStep(position, moving));
   private readonly darkness = matchMedia("(prefers-color-scheme: dark)");
 
@@ -325,6 +326,18 @@ class App implements Scene {
     history.replaceState(null, "", write(this.state));
   }
 
+  /** Open again what has been written again, once that is complete. */
+  private async anew(): Promise<void> {
+    if (this.waiting) return;
+    this.waiting = true;
+    await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS));
+    this.waiting = false;
+    this.layers.clear();
+    for (const map of [this.map, this.other]) map?.forget();
+    try { this.contents = await get<Contents>("atlas"); } catch (error) { this.tell(error); return; }
+    await this.load(this.state);
+  }
+
   busy(text: string): void {
     byId("state").textContent = text;
   }
@@ -333,6 +346,7 @@ class App implements Scene {
     if (error instanceof DOMException && error.name === "AbortError") return;
     this.busy("");
     if (error instanceof ApiError && error.status === 401) return;
+    if (error instanceof ApiError && (error.status === 409 || error.status === 503)) void this.anew();
     const box = byId("problem");
     box.textContent = error instanceof Error ? error.message : String(error);
     box.hidden = false;

@@ -35,7 +35,7 @@ const FARTHEST_NORTH = 85.05; // where EPSG:3857 ends
 /** Return the address of one step of a layer, or of its tiles. */
 export function picture(layer: Layer, shown: Shown, step: number): string {
   const query = {
-    in: layer.collection, layer: layer.id, t: step, palette: shown.palette, low: shown.low, high: shown.high,
+    in: layer.collection, v: layer.version, layer: layer.id, t: step, palette: shown.palette, low: shown.low, high: shown.high,
   };
   if (layer.mode === "frame") return address("frame", query);
   return `${address("tile", query)}&z={z}&x={x}&y={y}`;
@@ -156,6 +156,12 @@ export class AtlasMap {
   /** Take the room that there is. */
   resize(): void {
     this.map.updateSize();
+  }
+
+  /** Forget what was drawn, so that it is asked for anew. */
+  forget(): void {
+    this.address = "";
+    this.points.forget();
   }
 
   /** Forget the map. */

@@ -1,5 +1,7 @@
 /** Pictures of steps, fetched and decoded ahead of time; the ones seen longest ago are forgotten. */
 
+import { ApiError } from "./api";
+
 const MOST = 12;
 
 interface Held { picture: Promise<ImageBitmap>; stop: AbortController | null }
@@ -46,7 +48,7 @@ async function decoded(url: string, signal: AbortSignal): Promise<ImageBitmap> {
     const text = await response.text();
     let message = `${response.status} ${response.statusText}`;
     try { message = (JSON.parse(text) as { error?: string }).error ?? message; } catch { /* not JSON: the status says it */ }
-    throw new Error(message);
+    throw new ApiError(response.status, message);
   }
   return createImageBitmap(await response.blob());
 }

@@ -73,6 +73,11 @@ export class PointMarks {
     source.addFeatures(features);
   }
 
+  /** Forget what was asked for. */
+  forget(): void {
+    this.known.clear();
+  }
+
   /** Show none. */
   hide(): void {
     this.again = null;
