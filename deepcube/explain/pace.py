@@ -3,6 +3,7 @@
 import threading
 
 _FORGET = 0.3  # weight of the newest observation
+_FIXED = 0.3  # share of a step that does not grow with the work, until two amounts were seen
 
 
 class _Line:
@@ -17,7 +18,8 @@ class _Line:
             return 0.0
         low, high = min(self.ends), max(self.ends)
         if low == high:
-            return self.factor * self.ends[low] * max(1.0, work / low)
+            share = work / low  # nothing is known of the fixed part yet: some of it where there is less to do
+            return self.factor * self.ends[low] * (share if share > 1 else _FIXED + (1 - _FIXED) * share)
         slope = max(0.0, (self.ends[high] - self.ends[low]) / (high - low))
         return self.factor * max(0.0, self.ends[low] + slope * (work - low))
 

@@ -33,8 +33,10 @@ LONGEST = 60.0
 
 _CHEAP = ("completeness_error", "complexity", "sparseness")
 _FIXED = (*_CHEAP, "randomisation", "agreement")  # scores that cannot be had for less work
+_AGAIN = ("max_sensitivity", "randomisation")  # make the explanation again
 _ASKED_FOR = ("tree_shap", "deep_lift")  # fit only some models of their kind
 _RESERVE = 0.85
+_LEAST = 0.125  # share of the perturbations that scores are made of at least
 _KEYS = ("method", "scores", "budget_seconds", "samples")
 
 
@@ -182,13 +184,14 @@ class ServedExplainer:
         inputs, baseline : xarray.DataArray
             One instance of the model's inputs, and its baseline; not equal to each other.
         """
-        for method in self.methods:
-            fewest = METHODS[method].fewest or None
-            self.explain(inputs, baseline, ExplainOptions(method, (), math.inf, fewest))
-            self._pace.forget(method)  # the first call loads and compiles what the others find there
-            self.explain(inputs, baseline, ExplainOptions(method, tuple(SCORES), math.inf, fewest))
-            if fewest:
-                self.explain(inputs, baseline, ExplainOptions(method, (), math.inf, 8 * fewest))
+        few = {method: METHODS[method].fewest or None for method in self.methods}
+        for method, samples in few.items():  # loads and compiles what the calls that are measured find there
+            self.explain(inputs, baseline, ExplainOptions(method, ("randomisation",), math.inf, samples))
+        self._pace.forget("")
+        for method, samples in few.items():
+            self.explain(inputs, baseline, ExplainOptions(method, tuple(SCORES), math.inf, samples))
+            if samples:
+                self.explain(inputs, baseline, ExplainOptions(method, (), math.inf, 8 * samples))
 
     def explain(
         self, inputs: Any, baseline: xr.DataArray, options: ExplainOptions, *, since: float | None = None
@@ -265,7 +268,8 @@ class ServedExplainer:
             allowed = work.left * share * (0.5 if set(work.options.scores) - set(_CHEAP) else 1.0)
             while samples > kind.fewest and self._pace.seconds(method, samples * len(inputs)) > min(allowed, first):
                 samples = max(kind.fewest, samples // 2)
-        more = samples > kind.fewest > 0
+        # Where the fewest take nearly as long, beginning again would not help.
+        more = samples > kind.fewest > 0 and 2 * least < self._pace.seconds(method, samples * len(inputs))
         result = self._attributed(work, inputs, baseline, samples, first if more else work.left)
         if result is None and more:
             samples = kind.fewest
@@ -324,10 +328,10 @@ class ServedExplainer:
         found: dict[str, xr.DataArray] = {}
         names = sorted(work.options.scores, key=lambda name: name not in _CHEAP)
         for position, name in enumerate(names):
-            key, count = f"{recipe.method}:{name}", result["attribution"].shape[0] * (recipe.samples or 1)
+            key, count = f"{recipe.method}:{name}", self._load(name, recipe, result["attribution"].shape[0])
             effort = 1.0
             allowed = min(work.left / (len(names) - position) * 2, work.left)
-            while name not in _FIXED and effort > 0.2 and self._pace.seconds(key, count * effort) > allowed:
+            while name not in _FIXED and effort > _LEAST and self._pace.seconds(key, count * effort) > allowed:
                 effort /= 2
             if self._affordable(key, count * effort, work.left):
                 try:
@@ -341,6 +345,12 @@ class ServedExplainer:
             elif effort < 1:
                 degraded.append(f"score {name} from {effort:.0%} of the perturbations")
         return found
+
+    def _load(self, name: str, recipe: Recipe, instances: int) -> float:
+        """Return an amount of work that the seconds of a score grow with."""
+        if name in _AGAIN:
+            return self._pace.seconds(recipe.method, instances * (recipe.samples or 1)) or 1.0
+        return float(instances)
 
     def _score(self, result: xr.Dataset, name: str, recipe: Recipe, effort: float) -> xr.DataArray:
         if name == "randomisation" and self._random is None:

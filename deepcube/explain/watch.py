@@ -10,9 +10,9 @@ from typing import Any
 from deepcube.explain.models import BATCH, ModelAdapter, adapt
 from deepcube.explain.traced import TracedModel
 
-_CALLS = 8  # one call may take so small a part of the time that is left
+_CALLS = 3  # one call may take so small a part of the time that is left, if each row takes as long as the last ones did
 _FEWEST = 4  # rows
-_GROWTH = 16  # how many times the rows of the last call the next may have: that one tells little of many rows
+_GROWTH = 64  # how many times the rows of the last call the next may have: that one tells little of very many
 
 
 class OutOfTime(Exception):  # noqa: N818  (no error: nothing is wrong)
