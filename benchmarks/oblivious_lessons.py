@@ -13,6 +13,15 @@ import numpy as np
 FEATURES = 8
 """Inputs of the supervised lessons, named ``x0`` to ``x7``."""
 
+LEARNING = (
+    "supervised",
+    "self-supervised, contrastive",
+    "self-supervised, masked",
+    "semi-supervised, pseudo-labels",
+    "semi-supervised, mean teacher",
+)
+"""The kinds of learning."""
+
 
 def rows(count: int, seed: int) -> tuple[Any, Any]:
     """Return inputs and targets, float32, shapes (count, 8) and (count, 1)."""
@@ -50,13 +59,7 @@ def keras_data() -> dict[str, Any]:
 
     plain = rng.normal(size=(32, 16, 16, 1)).astype("float32")
     few = (labelled(16), labelled(32)[0], labelled(16))
-    return {
-        "supervised": supervised_data(),
-        "self-supervised, contrastive": plain,
-        "self-supervised, masked": plain,
-        "semi-supervised, pseudo-labels": few,
-        "semi-supervised, mean teacher": few,
-    }
+    return _by_kind(supervised_data(), plain, plain, few, few)
 
 
 def keras_model(kind: str = "supervised", units: int = 16) -> Any:
@@ -100,13 +103,7 @@ def keras_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: An
 
     from deepcube.oblivious import keras_selfsupervised, keras_semisupervised
 
-    learn = {
-        "supervised": keras_supervised,
-        "self-supervised, contrastive": keras_selfsupervised.contrastive_train_fn,
-        "self-supervised, masked": keras_selfsupervised.masked_train_fn,
-        "semi-supervised, pseudo-labels": keras_semisupervised.consistency_train_fn,
-        "semi-supervised, mean teacher": keras_semisupervised.mean_teacher_train_fn,
-    }
+    learn = _by_kind(keras_supervised, *_unlabelled(keras_selfsupervised, keras_semisupervised))
     return _lessons(learn, model, dataset, reporter, seed, keras.utils.set_random_seed)
 
 
@@ -125,13 +122,7 @@ def torch_data() -> dict[str, Any]:
 
     plain = patches(32, torch.zeros(32))
     few = (labelled(16), patches(32, torch.arange(32) % 2), labelled(16))
-    return {
-        "supervised": supervised_data(),
-        "self-supervised, contrastive": plain,
-        "self-supervised, masked": plain,
-        "semi-supervised, pseudo-labels": few,
-        "semi-supervised, mean teacher": few,
-    }
+    return _by_kind(supervised_data(), plain, plain, few, few)
 
 
 def torch_model(kind: str = "supervised", units: int = 16) -> Any:
@@ -190,34 +181,39 @@ def torch_lesson(model: Any, dataset: Any, hparams: dict[str, Any], reporter: An
 
     from deepcube.oblivious import selfsupervised, semisupervised
 
-    learn = {
-        "supervised": torch_supervised,
-        "self-supervised, contrastive": selfsupervised.contrastive_train_fn,
-        "self-supervised, masked": selfsupervised.masked_train_fn,
-        "semi-supervised, pseudo-labels": semisupervised.consistency_train_fn,
-        "semi-supervised, mean teacher": semisupervised.mean_teacher_train_fn,
-    }
+    learn = _by_kind(torch_supervised, *_unlabelled(selfsupervised, semisupervised))
     return _lessons(learn, model, dataset, reporter, seed, torch.manual_seed)
 
 
-_COMMON = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
-_FEW = {**_COMMON, "unlabelled_batch_size": 8, "weight": 0.5}
-OPTIONS: dict[str, dict[str, Any]] = {
-    "supervised": {},
-    "self-supervised, contrastive": {**_COMMON, "temperature": 0.5},
-    "self-supervised, masked": {**_COMMON, "block": 4, "share": 0.5},
-    "semi-supervised, pseudo-labels": {**_FEW, "threshold": 0.6},
-    "semi-supervised, mean teacher": {**_FEW, "decay": 0.9},
-}
-"""Hyperparameters of every kind of learning."""
+def _unlabelled(without: Any, few: Any) -> tuple[Any, ...]:
+    """Return the training functions of a framework's two modules."""
+    return (
+        without.contrastive_train_fn,
+        without.masked_train_fn,
+        few.consistency_train_fn,
+        few.mean_teacher_train_fn,
+    )
+
+
+def _by_kind(*values: Any) -> dict[str, Any]:
+    return dict(zip(LEARNING, values, strict=True))
 
 
 def _lessons(learn: Any, model: Any, dataset: Any, reporter: Any, seed: int, sow: Any) -> dict[str, float]:
+    common = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3}
+    few = {**common, "unlabelled_batch_size": 8, "weight": 0.5}
+    options = _by_kind(
+        {},
+        {**common, "temperature": 0.5},
+        {**common, "block": 4, "share": 0.5},
+        {**few, "threshold": 0.6},
+        {**few, "decay": 0.9},
+    )
     losses = {}
     reporter = _Onward(reporter)
     for kind, train_fn in learn.items():
         sow(seed)
-        arguments = {"model": partial(model, kind), "dataset": dataset[kind], "hparams": OPTIONS[kind]}
+        arguments = {"model": partial(model, kind), "dataset": dataset[kind], "hparams": options[kind]}
         more = {} if kind == "supervised" else {"seed": seed}
         losses[kind] = train_fn(**arguments, reporter=reporter, **more)["loss"]
     return {"loss": losses["supervised"], **losses}

@@ -30,13 +30,6 @@ STRATEGIES = {
     "tensorflow": ("mirrored",),
     "jax": ("jax-data", "jax-model"),
 }
-LEARNING = (
-    "supervised",
-    "self-supervised, contrastive",
-    "self-supervised, masked",
-    "semi-supervised, pseudo-labels",
-    "semi-supervised, mean teacher",
-)
 NOT_OFFERED = {
     ("sharded (ZeRO-1, FSDP2)", "tensorflow"): "TensorFlow has no sharded optimizer for Keras 3",
     ("sharded (ZeRO-1, FSDP2)", "jax"): "model-parallel divides parameters and optimizer state",
@@ -151,8 +144,8 @@ def distribute(
             DistributedConfig(strategy, 2, launcher=launcher, environment=backend(framework), **options, **parts),
         )
     except Exception as error:
-        return dict.fromkeys(LEARNING, f"fails: {str(error).strip().splitlines()[0][:90]}")
-    return {kind: verdict({kind: result["metrics"][kind]}, {kind: reference[kind]}) for kind in LEARNING}
+        return dict.fromkeys(lessons.LEARNING, f"fails: {str(error).strip().splitlines()[0][:90]}")
+    return {kind: verdict({kind: result["metrics"][kind]}, {kind: reference[kind]}) for kind in lessons.LEARNING}
 
 
 def try_trials(framework: str, launcher: Any, reference: Mapping[str, Any], folder: Path) -> dict[str, str]:

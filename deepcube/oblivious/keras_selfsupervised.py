@@ -206,17 +206,8 @@ def contrastive_train_fn(
         named ``encoder``.
     dataset : numpy.ndarray of float32, shape (rows, height, width, channels)
         Patches.
-    hparams : mapping
-        ``epochs``, ``batch_size``, ``learning_rate``, ``temperature``.
-    reporter : Reporter
-        Told the mean loss after each epoch.
-    seed : int
-        Seed of the order and the views.
-
-    Returns
-    -------
-    dict of str to float
-        ``loss``: that of the last epoch.
+    hparams, reporter, seed
+        As of :func:`deepcube.oblivious.selfsupervised.contrastive_train_fn`, whose result this has, too.
     """
     learner = Contrasting(model(), lambda x, pairs: contrastive_loss(pairs[0], pairs[1], hparams["temperature"]))
 
@@ -238,17 +229,8 @@ def masked_train_fn(
         ``encoder``.
     dataset : numpy.ndarray of float32, shape (rows, height, width, channels)
         Patches.
-    hparams : mapping
-        ``epochs``, ``batch_size``, ``learning_rate``, ``block`` (pixels) and ``share`` of masked blocks.
-    reporter : Reporter
-        Told the mean loss after each epoch.
-    seed : int
-        Seed of the order and the masks.
-
-    Returns
-    -------
-    dict of str to float
-        ``loss``: that of the last epoch.
+    hparams, reporter, seed
+        As of :func:`deepcube.oblivious.selfsupervised.masked_train_fn`, whose result this has, too.
     """
     learner = Learner(model(), lambda x, restored: masked_loss(x["patches"], restored, x["mask"]))
 

@@ -102,18 +102,9 @@ def consistency_train_fn(
         Builds a classifier: patches to logits, for example :func:`~deepcube.oblivious.keras_networks.classifier`.
     dataset : tuple
         ``(labelled, unlabelled, validation)``.
-    hparams : mapping
-        ``epochs``, ``batch_size`` (labelled rows), ``unlabelled_batch_size`` (a multiple of it), ``learning_rate``,
-        ``weight`` of the unlabelled loss, ``threshold``.
-    reporter : Reporter
-        Told the validation accuracy after each epoch.
-    seed : int
-        Seed of the order and the views.
-
-    Returns
-    -------
-    dict of str to float
-        ``accuracy`` on the validation rows, and ``loss``, the mean of the last epoch.
+    hparams, reporter, seed
+        As of :func:`deepcube.oblivious.semisupervised.consistency_train_fn`, whose result this has, too; here
+        ``unlabelled_batch_size`` is a multiple of ``batch_size``.
     """
 
     def loss(weak: Any, strong: Any) -> Any:
@@ -132,13 +123,7 @@ def mean_teacher_train_fn(
     model, dataset, reporter, seed
         As of :func:`consistency_train_fn`.
     hparams : mapping
-        ``epochs``, ``batch_size`` (labelled rows), ``unlabelled_batch_size`` (a multiple of it), ``learning_rate``,
-        ``weight`` of the unlabelled loss, ``decay`` of the teacher.
-
-    Returns
-    -------
-    dict of str to float
-        ``accuracy`` of the student on the validation rows, and its ``loss``, the mean of the last epoch.
+        As of :func:`deepcube.oblivious.semisupervised.mean_teacher_train_fn`.
     """
     learner = Agreeing(model(), model(), hparams["weight"], lambda teacher, student: teacher_loss(student, teacher))
     follow(learner.teacher, learner.network, 0.0)

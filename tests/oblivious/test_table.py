@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import oblivious_table as table
+from benchmarks.oblivious_lessons import LEARNING
 
 pytest.importorskip("torch", reason="torch is optional")
 
@@ -25,7 +26,7 @@ def test_every_mode_equals_a_single_process(tmp_path, reference, launcher):
         "jax": ("jax-data", "jax-model"),
     }
     for framework, strategies in offered.items():
-        modes = {f"{kind}; {strategy}" for kind in table.LEARNING for strategy in strategies}
+        modes = {f"{kind}; {strategy}" for kind in LEARNING for strategy in strategies}
         assert {mode for mode, of in found if of == framework} == modes | {"search", "ablation"}
 
 
@@ -40,7 +41,7 @@ def test_every_kind_of_learning_runs_on_every_launcher(tmp_path, reference, laun
     and once, beside the whole suite, Spark's driver did not come back after its tasks had ended.
     """
     found = table.distribute("torch", "ddp", table.make_launcher(launcher), reference["torch"]["whole"], tmp_path)
-    assert found == dict.fromkeys(table.LEARNING, table.EQUAL)
+    assert found == dict.fromkeys(LEARNING, table.EQUAL)
 
 
 def test_a_wrong_loss_is_seen():

@@ -67,6 +67,8 @@ def overview(page: Page) -> Response:
             _count(page, "modelregistries", page.project.id, "models"),
         ),
         Card("Deployments", "Models that answer requests", f"{page.base}/deployments", _count(page, "serving")),
+        Card("Cubes", "What is published here, and what jobs have read", f"{page.base}/cubes", None),
+        Card("Alerts", "What came up, and the feeds of use cases", f"{page.base}/alerts", _count(page, "alerts")),
         Card("Files", "Datasets, logs and models as files", f"{page.base}/files", None),
     ]
     return page.html("overview.html", cards=cards)

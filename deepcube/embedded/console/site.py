@@ -10,6 +10,8 @@ from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from deepcube.embedded.console.alerts import pages as alert_pages
+from deepcube.embedded.console.cubes import pages as cube_pages
 from deepcube.embedded.console.deployments import pages as deployment_pages
 from deepcube.embedded.console.experiments import pages as experiment_pages
 from deepcube.embedded.console.features import pages as feature_pages
@@ -44,6 +46,8 @@ SECTIONS: list[Pages] = [
     model_pages,
     experiment_pages,
     deployment_pages,
+    cube_pages,
+    alert_pages,
     file_pages,
 ]
 
