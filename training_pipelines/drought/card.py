@@ -112,7 +112,8 @@ def add_card(folder: Path, model: "keras.Model", data: TrainingData, scores: Eva
     }
     card = ModelCard(
         name=f"drought_{cube}",
-        purpose=f"NDVI of the pixels of {shown} {len(drought.HORIZONS)} steps ahead, from their own past and season.",
+        purpose=f"NDVI of the pixels of {shown} {len(drought.HORIZONS)} steps ahead, from their own past, the season"
+        f"{' and the weather' if data.test.extra else ''}.",
         data={
             "cube": str(cube),
             "simulated": "yes: a simulator made the cube, and the scores say nothing of the real world"
