@@ -1,5 +1,6 @@
 """Figures of a training: how it went, and how it compares."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def learning_curve(runs: Sequence[Curves], path: Path, *, title: str, ylabel: st
             values = run.get(name, ())
             axes.plot(range(1, len(values) + 1), values, color=f"C{index}", linewidth=1, alpha=0.8, label=label)
             label = None
-    axes.set(title=title, xlabel="epoch", ylabel=ylabel)
+    axes.set(title=_wrapped(title), xlabel="epoch", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
@@ -81,8 +82,13 @@ def score_bars(
         bars = axes.bar(places, heights, width, yerr=whiskers, label=name, capsize=3)
         axes.bar_label(bars, fmt="%.3f", fontsize=7, padding=2)
     axes.set_xticks(range(len(outputs)), outputs)
-    axes.set(title=title, ylabel=ylabel)
+    axes.set(title=_wrapped(title), ylabel=ylabel)
     axes.margins(y=0.15)
     figure.legend(loc="outside lower center", ncols=max(len(values), 1), frameon=False)  # bars may be anywhere inside
     figure.savefig(path, dpi=120)
     return path
+
+
+def _wrapped(title: str) -> str:
+    """Break a heading that is wider than a figure of seven inches."""
+    return textwrap.fill(title, 62)

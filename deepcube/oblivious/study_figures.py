@@ -169,7 +169,7 @@ def importance_bars(
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.set(title=title, ylim=(-0.7, len(names) - 0.3))
     runs = max((int(row.get("runs", 0)) for row in rows), default=0)
-    axes.set_xlabel(
+    figure.supxlabel(  # of the whole figure: long names of components leave the axes little room
         f"how much worse {metric} is without it: mean and {confidence:.0%} interval over {runs} seeds\n"
         "grey: the interval holds zero",
         fontsize=9,

@@ -121,15 +121,16 @@ def train_outlook(
         folder.mkdir()
         model.save(folder / MODEL_FILE, include_optimizer=False)
         tell(0.9, "explaining and registering the outlook")
+        simulated = minicube.attrs["simulated"] == "True"
+        shown = f"{cube} (simulated)" if simulated else cube
         figures = [
             learning_curve(
                 [_curve(history) for history in trained[chosen].histories],
                 folder / "outlook_learning_curve.png",
-                title=f"{cube}: outlook by {chosen}, {len(seeds)} seeds",
+                title=f"{shown}: outlook by {chosen}, {len(seeds)} seeds",
                 ylabel="CRPS of NDVI (unit 1)",
             )
         ]
-        simulated = minicube.attrs["simulated"] == "True"
         figures += write_card(folder, cube, simulated, planes, model, chosen, scores, over_seeds, seeds)
         registered = _register(project, cube, simulated, folder, planes, model, scores[chosen], view, version)
         uploaded = upload_files(project, figures, f"Resources/drought/{cube}")
