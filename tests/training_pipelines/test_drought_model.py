@@ -106,6 +106,23 @@ def test_the_run_reports_every_epoch_and_keeps_the_best_weights(result):
     assert score(validation.targets, predict(network, validation.inputs)).rmse == pytest.approx(result["metric"])
 
 
+def test_what_does_not_help_in_the_validation_period_is_not_kept(tmp_path):
+    validation = simulated(600, 2)
+    normal = baseline_forecasts(validation)["climatology"]
+    opposite = Samples(validation.inputs, (2 * normal - validation.targets).astype("float32"))  # wet after dry
+    config = SingleRunConfig(
+        model=build_model,
+        dataset=(simulated(1500, 1), opposite),
+        hparams={**HPARAMS, "batch_size": 256, "epochs": 2},
+        optimization_key="validation_rmse",
+        directory=tmp_path,
+    )
+    found = experiment.lagom(train_fn, config)
+    assert min(step["metric"] for step in found["history"]) > found["metric"]
+    network = load_network(Path(found["directory"]) / MODEL_FILE)
+    assert np.allclose(predict(network, opposite.inputs), normal, atol=1e-6)
+
+
 def test_an_ensemble_is_the_mean_of_its_members(tmp_path):
     samples = simulated(100, 0)
     members = [build_model(samples.inputs, units=4, l2=0.0) for _ in range(3)]

@@ -113,7 +113,7 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
     hparams : dict
         ``units``, ``l2``, ``learning_rate``, ``batch_size``, ``epochs``, and ``patience``: the epochs without an
         improvement of the validation loss (:func:`masked_mse`) by ``min_delta`` before training stops. The best
-        weights are kept.
+        weights are kept, which may be those of the start: climatology.
     model : callable
         Builds the untrained network: ``model(training_inputs, units=..., l2=...)``.
     dataset : tuple of Samples
@@ -137,6 +137,7 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
         metrics=[masked_mse],
         jit_compile=False,
     )
+    untrained, climatology = network.get_weights(), _rmse(network, validation)
     scale = {"": _per_observation(train), "val_": _per_observation(validation)}
 
     def report(epoch: int, logs: dict[str, float]) -> None:
@@ -160,6 +161,8 @@ def train_fn(hparams: dict[str, Any], model: Any, dataset: Any, reporter: "Repor
         callbacks=[stop, keras.callbacks.LambdaCallback(on_epoch_end=report)],
         verbose=0,
     )
+    if _rmse(network, validation) > climatology:
+        network.set_weights(untrained)
     network.save(reporter.directory / MODEL_FILE, include_optimizer=False)
     return {
         "validation_rmse": _rmse(network, validation),
