@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from training_pipelines.binary_scores import checked, ranking_scores
+
+_FIRST_ALARMS = 0.05  # recall
 
 
 def draw_calibration(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, event: str = "event") -> Path:
@@ -63,7 +66,7 @@ def draw_calibration(tables: Mapping[str, pd.DataFrame], path: Path, *, title: s
         xlim=(0, right),
         ylim=(0, top),
     )
-    axes.set_title(title, fontsize=10)
+    axes.set_title(textwrap.fill(title, 60), fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, loc="upper left")
     figure.savefig(path, dpi=120)
@@ -96,16 +99,20 @@ def draw_ranking(truth: Any, forecasts: Mapping[str, Any], path: Path, *, title:
 
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
+    top = 0.0
     for name, forecast in forecasts.items():
         y, x, w = checked(truth, forecast, weight, probability=False)
         scores = ranking_scores(y, x, w)
         false, hit, _ = roc_curve(y, x, sample_weight=w)
         precision, recall, _ = precision_recall_curve(y, x, sample_weight=w)
+        # Of a rare event precision is small all along, but for the first few alarms.
+        top = max(top, 1.2 * float(precision[:-1][recall[:-1] >= _FIRST_ALARMS].max()))
         left.plot(false, hit, linewidth=1.3, label=f"{name} ({scores['auroc']:.3f})")
         right.step(recall, precision, where="post", linewidth=1.3, label=f"{name} ({scores['auprc']:.3f})")
     left.plot((0, 1), (0, 1), color="0.5", linewidth=1, linestyle="--")
     left.set(xlabel="false-alarm rate", ylabel="hit rate (recall)", title="ROC (AUROC)")
-    right.set(xlabel="hit rate (recall)", ylabel="precision", title="precision and recall (AUPRC)", ylim=(0, 1.02))
+    right.set(xlabel="hit rate (recall)", ylabel="precision", title="precision and recall (AUPRC)")
+    right.set_ylim(0, min(1.02, top))
     for axes in (left, right):
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize=8)

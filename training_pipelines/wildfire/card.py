@@ -168,15 +168,15 @@ def _log_loss(truth: np.ndarray, odds: np.ndarray) -> float:
 
 def _metrics(scores: Evaluation) -> CardTable:
     recall = f"recall_{round(100 * RECALL)}"
-    names = (
-        "auroc",
-        "auprc",
-        "brier",
-        "brier_skill",
-        f"false_alarm_rate_at_{recall}",
-        f"false_alarms_per_map_at_{recall}",
-    )
-    columns = ("forecast", "part", *names, "AUROC over seeds, mean +- std", "AUPRC over seeds")
+    names = {
+        "auroc": "AUROC",
+        "auprc": "AUPRC",
+        "brier": "Brier",
+        "brier_skill": "Brier skill",
+        f"false_alarm_rate_at_{recall}": f"false-alarm rate at {RECALL:.0%} hits",
+        f"false_alarms_per_map_at_{recall}": "false alarms per map-day there",
+    }
+    columns = ("forecast", "part", *names.values(), "AUROC over seeds, mean +- std", "AUPRC over seeds")
     rows: list[tuple[Any, ...]] = []
     for forecast, table in {"model": scores.model, **scores.baselines}.items():
         for part, row in table.items():
@@ -184,5 +184,5 @@ def _metrics(scores: Evaluation) -> CardTable:
             spread = [
                 f"{over[name]['mean']:.3g} +- {over[name]['std']:.2g}" if over else "" for name in ("auroc", "auprc")
             ]
-            rows.append((forecast, part, *(row[name] for name in names), *spread))
+            rows.append((forecast, part.replace("_", " "), *(row[name] for name in names), *spread))
     return CardTable(columns, rows)
