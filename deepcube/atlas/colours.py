@@ -51,8 +51,9 @@ def _rule(pattern: str, palette: str) -> Rule:
 _RULES = (
     _rule(r"wrapped|phase|aspect|wind_dir|direction", "twilight"),
     _rule(r"anomal|departure|spei|spi\d*([^a-z]|$)|standardi[sz]ed|pdsi|drought_index", "BrBG"),
+    _rule(r"probab", "YlOrRd"),  # of whatever: it begins at nothing
     _rule(r"deformation|displacement|velocity|trend|unwrapped|line_of_sight|los([^a-z]|$)|difference|error", "RdBu_r"),
-    _rule(r"fwi|danger|fire|risk|probab|hazard|alert|severity|burn|ffmc|dmc|isi|bui|unrest", "YlOrRd"),
+    _rule(r"fwi|danger|fire|risk|hazard|alert|severity|burn|ffmc|dmc|isi|bui|unrest", "YlOrRd"),
     _rule(r"ndvi|evi|lai|fpar|fapar|gpp|vegetation|chlor|biomass|greenness|kndvi|savi|nirv", "YlGn"),
     _rule(r"precip|rain|tp([^a-z]|$)|humid|rh([^a-z]|$)|moist|water|snow|evapo|swvl|sm([^a-z]|$)|depth", "YlGnBu"),
     _rule(r"temp|t2m|lst|heat|skt|tas|tmax|tmin", "inferno"),

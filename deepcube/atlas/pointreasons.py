@@ -7,6 +7,7 @@ group ``<use case>_embeddings``, where there is one.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,9 @@ MOST_PICTURE_BYTES = 8 << 20
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PAST_ROWS = 12  # of one place that are listed
-_TOLD_ELSEWHERE = {"explanation", "model", "model_version", "row", "col", "alert", "event_id", "patch_id", "cube"}
+_TOLD_ELSEWHERE = set(
+    ["explanation", "model", "model_version", "row", "col", "alert", "event_id", "patch_id", "cube", "file", "source", "volcano"]
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class PointReasoner(Reasoner):
     ) -> None:
         super().__init__(project, table, opened, turns)
         self._again = again or Again()
-        self._labels = {feature.name: _title(feature) for feature in table.group.features}
+        self._titles = {feature.name: feature.name.replace("_", " ") for feature in table.group.features} | _TITLES
         self._pictures: dict[str, bytes | None] = {}
         self._holding = threading.Lock()
 
@@ -125,12 +128,13 @@ class PointReasoner(Reasoner):
                 ("model", row.get("model"), version), lambda: tried(lambda: self._of(row, version))
             )
             described = self._described(name, value, layer.variable.units, time, self._key(row), version, model)
+            output = name.removeprefix(CERTAIN)
             described["calibration"] = self._calibration(name, layer, value)
             described["lineage"] = [*self._own_lineage(row), *described["lineage"]]
-            described["facts"] = told(row, _TOLD_ELSEWHERE | {name}, self._labels | _TITLES)
+            left_out = _TOLD_ELSEWHERE | {name} | ({self._table.time} if "second_date" not in row else set())
+            described["facts"] = [*_most_like(row, output), *told(row, left_out, self._titles)]
             described["others"] = [_tell(layer, int(other)) for other in here[-2 : -2 - _PAST_ROWS : -1]]
             described["picture"] = self._again.picture(_document(row)) is not None
-            output = name.removeprefix(CERTAIN)
             try:
                 explanation = stored_explanation(row.get("explanation")) or self._anew(model, row, stop)
                 described["explanation"] = read_explanation(explanation, output, {})
@@ -262,9 +266,18 @@ def _document(row: pd.Series) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
-def _title(feature: Any) -> str:
-    text = str(feature.description or feature.name)
-    return text.partition(" (")[0].partition(",")[0]
+def _most_like(row: pd.Series, output: str) -> list[list[Any]]:
+    """Return of which kind a row most likely is, where it tells the probabilities of several kinds."""
+    kinds = {
+        str(name).removeprefix(CERTAIN): float(value)
+        for name, value in row.items()
+        if str(name).startswith(CERTAIN) and isinstance(value, float) and math.isfinite(value)
+    }
+    kinds = {kind: value for kind, value in kinds.items() if kind != next(iter(kinds)) and kind != output}
+    if len(kinds) < 2:
+        return []
+    kind = max(kinds, key=lambda one: kinds[one])
+    return [["most like", f"{kind}, {kinds[kind]:.0%} probable"]]
 
 
 def _tell(layer: PointLayer, position: int) -> dict[str, Any]:

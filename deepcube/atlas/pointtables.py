@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from deepcube.atlas.atlas import Collection, Shown
+from deepcube.atlas.pictures import Style
 from deepcube.atlas.points import PointLayer
 from deepcube.cubes import Variable, slug
 
@@ -122,12 +123,17 @@ def point_layers(rows: pd.DataFrame, variables: list[Variable], times: pd.Series
         if raised.any():
             alerts = Variable("alert", "table", drawn[0].dims, drawn[0].units, "Alerts", "continuous", dtype="float32")
             chosen = rows[raised].assign(alert=rows.loc[raised, drawn[0].name])
-            layers["alert"] = Shown(PointLayer(alerts, chosen, times[raised], "triangle"))
+            layers["alert"] = Shown(PointLayer(alerts, chosen, times[raised], "triangle"), _style(drawn[0]))
     for variable in drawn:
         known = np.isfinite(rows[variable.name].astype(float))
         if known.any():
-            layers[variable.name] = Shown(PointLayer(variable, rows[known], times[known]))
+            layers[variable.name] = Shown(PointLayer(variable, rows[known], times[known]), _style(variable))
     return layers
+
+
+def _style(variable: Variable) -> Style | None:
+    """Return how a probability is drawn: from nothing to certain, so that colours of all times and sets compare."""
+    return Style("YlOrRd", 0.0, 1.0) if variable.name.startswith(CERTAIN) else None
 
 
 def unplaced_note(name: str, lost: int, total: int, use_case: str) -> str:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from conftest import Served, serve
+
+from deepcube.atlas import Again, Atlas, PointReasoner, Turns, load_predictions
+from deepcube.atlas.pictures import png
 
 KINDS = ("mogi", "dyke")
-PICTURE = b"\x89PNG\r\n\x1a\n and more"
+PICTURE = png(np.tile(np.arange(1, 97, dtype=np.uint8), (48, 1)), bytes(range(256)) * 3)
+PATH = "/Projects/test/Resources/alerts/x.png"
 VOLCANOES = {"etna": (15.0, 37.75), "sierra_negra": (-91.17, -0.83), "somewhere_else": None}
 
 
@@ -213,3 +220,29 @@ def project(store: Store, deployment: Deployment, files: dict[str, bytes] | None
         get_job_api=lambda: SimpleNamespace(get_job=lambda name: None),
         get_dataset_api=lambda: datasets,
     )
+
+
+@contextmanager
+def served_points(deployment: Deployment) -> Iterator[Served]:
+    """Serve an atlas of scored interferograms and alerts."""
+    labels = predictions()[["cube", "patch_id", "time"]].assign(deformation=np.arange(90) % 30 >= 15)
+    store = Store(
+        [
+            Group("volcano_predictions", predictions(), ["cube", "patch_id"], "time"),
+            Group("volcano_events", events(), ["event_id"], "time"),
+            Group("volcano_places", places({"etna-3": (15.2, 37.8)}), ["place"], None),
+            Group("volcano_labels", labels, ["cube", "patch_id"], "time"),
+            embeddings(),
+        ]
+    )
+    held, atlas, turns = project(store, deployment, {PATH: PICTURE}), Atlas(), Turns()
+    again = Again(
+        lambda project, row: {"phase": [[0.0]]} if "patch_id" in row else None,
+        lambda row: "Resources/alerts/x.png" if row.get("alert") else None,
+    )
+    reasoners = {}
+    for table, collection in load_predictions(held, atlas.notes.append):
+        reasoners[collection.id] = PointReasoner(held, table, lambda: atlas.collections, turns, again)
+        atlas.add(collection)
+    with serve(atlas, reasoners=reasoners) as running:
+        yield running

@@ -13,16 +13,15 @@ import numpy as np
 import pandas as pd
 import points_platform as platform
 import pytest
-from conftest import Served, serve
+from conftest import Served
 
-from deepcube.atlas import Again, Atlas, PointReasoner, StoppedError, Turns, load_predictions
+from deepcube.atlas import StoppedError, Turns, load_predictions
 from deepcube.atlas.points import PointLayer, stored_explanation
 from deepcube.atlas.pointtables import located, moments
 from deepcube.cubes import Variable
 
 EVENTS, SET = "volcano_events", "volcano_predictions_patches"
 ETNA = {"lon": 15.0, "lat": 37.75}
-PATH = "/Projects/test/Resources/alerts/x.png"
 
 
 @pytest.fixture(scope="module")
@@ -33,27 +32,7 @@ def deployment() -> platform.Deployment:
 @pytest.fixture(scope="module")
 def asked(deployment: platform.Deployment) -> Iterator[Served]:
     """Serve the points of a platform."""
-    known = platform.places({"etna-3": (15.2, 37.8)})
-    labels = platform.predictions()[["cube", "patch_id", "time"]].assign(deformation=np.arange(90) % 30 >= 15)
-    store = platform.Store(
-        [
-            platform.Group("volcano_predictions", platform.predictions(), ["cube", "patch_id"], "time"),
-            platform.Group("volcano_events", platform.events(), ["event_id"], "time"),
-            platform.Group("volcano_places", known, ["place"], None),
-            platform.Group("volcano_labels", labels, ["cube", "patch_id"], "time"),
-            platform.embeddings(),
-        ]
-    )
-    project, atlas, turns = platform.project(store, deployment, {PATH: platform.PICTURE}), Atlas(), Turns()
-    again = Again(
-        lambda project, row: {"phase": [[0.0]]} if "patch_id" in row else None,
-        lambda row: "Resources/alerts/x.png" if row.get("alert") else None,
-    )
-    reasoners = {}
-    for table, collection in load_predictions(project, atlas.notes.append):
-        reasoners[collection.id] = PointReasoner(project, table, lambda: atlas.collections, turns, again)
-        atlas.add(collection)
-    with serve(atlas, reasoners=reasoners) as running:
+    with platform.served_points(deployment) as running:
         yield running
 
 
@@ -145,7 +124,8 @@ def test_a_prediction_is_explained_anew_with_similar_past_cases(asked: Served) -
     assert reason["explanation"]["baseValue"] == 0.1
     share = reason["calibration"]
     assert share["count"] >= 20 and share["low"] <= reason["value"] <= share["high"] and 0 <= share["share"] <= 1
-    assert dict(reason["facts"])["About probability_dyke"] == 0.3
+    assert dict(reason["facts"])["probability dyke"] == 0.3
+    assert dict(reason["facts"])["most like"] == "mogi, 70% probable"
     cases = reason["similar"]
     assert len(cases) == 3
     assert all(case["time"] < reason["time"] for case in cases)

@@ -60,14 +60,16 @@ WORDS = (
     ";",
     "..",
 )
+HEAVY = (
+    f"SELECT ?a {{ {OBSERVED} . ?a sosa:observedProperty var:rain ; sosa:hasSimpleResult ?w FILTER(?v + ?w < 0) }}",
+    'SELECT ?x WHERE { ?x rdfs:label ?l FILTER(REGEX(?l, "' + "(a+)+" * 20 + '$")) }',
+)
 HOSTILE = (
     "DROP ALL",
     "SELECT * FROM <file:///etc/passwd> WHERE { ?s ?p ?o }",
     "SELECT * WHERE { SERVICE <http://127.0.0.1:1/> { ?s ?p ?o } }",
     "SELECT ?x WHERE { " + "{ " * 3000 + "}" * 3000 + " }",
     "SELECT ?x WHERE { ?x rdfs:label '<script>window.hacked = 1</script>' }",
-    'SELECT ?x WHERE { ?x rdfs:label ?l FILTER(REGEX(?l, "' + "(a+)+" * 20 + '$")) }',
-    f"SELECT ?a {{ {OBSERVED} . ?a sosa:observedProperty var:rain ; sosa:hasSimpleResult ?w FILTER(?v + ?w < 0) }}",
 )
 NAMES = (*GOOD, "size", "low", "high", "palette", "axis", "other", "token", "as", "bounds", "at", "from", "to")
 MOST_GROWTH_KIB = 96 * 1024
@@ -150,6 +152,8 @@ def _requests(count: int) -> Iterator[tuple[str, bytes, str]]:
 def _question(generator: random.Random) -> str:
     """Return a question: a good one, one with something changed, random words, or one that means harm."""
     kind = generator.random()
+    if kind < 0.01:  # each costs its time limit and a new worker
+        return generator.choice(HEAVY)
     if kind < 0.4:
         return generator.choice(QUERIES)
     if kind < 0.6:

@@ -1,6 +1,6 @@
 /** The ground of the map: land, borders and names of countries from packaged Natural Earth. */
 
-import type { FeatureCollection, Geometry } from "geojson";
+import type { FeatureCollection, Geometry, Position } from "geojson";
 import type { Topology } from "topojson-specification";
 import { feature } from "topojson-client";
 import Feature from "ol/Feature";
@@ -29,8 +29,24 @@ async function load(): Promise<Countries> {
   const response = await fetch(`${location.origin}/static/countries-50m.json`);
   const topology = (await response.json()) as Topology;
   const found = feature(topology, topology.objects.countries!) as FeatureCollection<Geometry>;
+  for (const { geometry } of found.features) {
+    if (geometry.type === "Polygon") geometry.coordinates = geometry.coordinates.map(unrolled);
+    if (geometry.type === "MultiPolygon") geometry.coordinates = geometry.coordinates.map((part) => part.map(unrolled));
+  }
   const format = new GeoJSON({ featureProjection: "EPSG:3857" });
   return { areas: new VectorSource({ features: format.readFeatures(found) }), names: new VectorSource({ features: labels(found) }) };
+}
+
+/** Return a ring that crosses the date line without its jumps around the world; one around a pole stays as it is. */
+function unrolled(ring: Position[]): Position[] {
+  let turn = 0;
+  const found = ring.map(([x, y], i) => {
+    const before = i > 0 ? ring[i - 1]![0]! : x!;
+    if (x! - before > 180) turn -= 360;
+    if (before - x! > 180) turn += 360;
+    return [x! + turn, y!];
+  });
+  return turn === 0 ? found : ring;
 }
 
 /** Land below everything, borders and names above the layers of the atlas. */

@@ -41,12 +41,14 @@ export function showPlace(view: PlaceView): void {
   if (answer.beyond.includes(main.id)) parts.push(h("p", { class: "hint" }, "The layer does not reach this place."));
   for (const series of answer.series) {
     const title = titles.get(series.id) ?? series.id;
-    const now = valueAt(series, view.time);
+    const latest = main.mode === "points" && series.times && view.time // the newest until the time shown, with its own time
+      ? series.times.filter((each) => instant(each) <= instant(view.time!)).pop() ?? null : view.time;
+    const now = valueAt(series, latest);
     const category = series.kind === "categorical" && series.id === main.id
       ? className(main, now) : undefined;
     const written = now === null ? "no value" : category ?? quantity(now, series.units);
     parts.push(h("h3", {}, title));
-    parts.push(h("p", { class: "hint", "data-value": series.id }, series.times && view.time ? `${view.time.replace("T", " ")}: ${written}` : written));
+    parts.push(h("p", { class: "hint", "data-value": series.id }, series.times && latest ? `${latest.replace("T", " ")}: ${written}` : written));
     if (series.times && series.times.length > 1) {
       const truth = series.id === main.id ? answer.series.find((each) => each.id === main.truth && each.times) : undefined;
       const lines = truth ? [{ label: "truth", times: truth.times!, values: truth.values, kind: "truth" }] : [];

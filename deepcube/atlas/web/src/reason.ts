@@ -73,7 +73,9 @@ function explained(reason: Reason): (HTMLElement | null)[] {
   const scores = Object.entries(explanation.scores);
   return [
     h("table", { class: "attributions" },
-      h("caption", { class: "hint" }, `What moved it from ${digits(explanation.baseValue)}, the prediction for ${explanation.baseline || "the baseline"}${units}`),
+      h("caption", { class: "hint" }, explanation.baseValue === null
+        ? `What moved it most, against ${explanation.baseline || "the baseline"}${units}`
+        : `What moved it from ${digits(explanation.baseValue)}, the prediction for ${explanation.baseline || "the baseline"}${units}`),
       body),
     rest > 0 ? h("p", { class: "hint" }, `and ${rest} smaller ones`) : null,
     h("h3", {}, "How good is this explanation"),
