@@ -32,9 +32,8 @@ MOST_PICTURE_BYTES = 8 << 20
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PAST_ROWS = 12  # of one place that are listed
-_TOLD_ELSEWHERE = set(
-    ["explanation", "model", "model_version", "row", "col", "alert", "event_id", "patch_id", "cube", "file", "source", "volcano"]
-)
+_SAID = {"file", "source", "volcano", "explanation", "model", "model_version", "alert"}  # told elsewhere
+_TOLD_ELSEWHERE = _SAID | {"row", "col", "event_id", "patch_id", "cube"}
 
 
 @dataclass(frozen=True)
