@@ -3,10 +3,13 @@
 import functools
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from deepcube.oblivious.checkpoints import Checkpoints
 from deepcube.oblivious.strategies import Address, Strategy, peak_memory
 
 
@@ -57,9 +60,33 @@ class Mirrored(Strategy):
             _multiply_batches(self.ranks)
         return parts
 
+    def checkpoints(self, folder: Path) -> Checkpoints:
+        """Return checkpoints that all workers save together."""
+        return MirroredCheckpoints(folder, self.rank)
+
     def stats(self) -> dict[str, float]:
         """Return this rank's peak memory (MiB)."""
         return {"peak_mib": peak_memory()}
+
+
+class MirroredCheckpoints(Checkpoints):
+    """All workers read the state of a model at the same time: some variables of metrics are sums over the workers."""
+
+    def gather(self, name: str, each: Any) -> Any:
+        """Read a model's state with rank 0, which keeps it; what the others read is thrown away."""
+        if self.rank > 0 and hasattr(each, "save_weights"):
+            with tempfile.TemporaryDirectory() as scratch:
+                each.save_weights(Path(scratch) / "model.weights.h5")
+        return super().gather(name, each)
+
+    def barrier(self) -> None:
+        """Wait for the other workers: a sum over all of them is there when the last one has come."""
+        import tensorflow as tf
+
+        def meet() -> Any:
+            return tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(()))
+
+        tf.distribute.get_strategy().run(meet)
 
 
 class JaxStrategy(Strategy):

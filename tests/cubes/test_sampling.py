@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from deepcube.cubes import Cube, Grid, PlanError, open_cube, write_cube
 from deepcube.cubes.conventions import parse_crs
 from deepcube.cubes.sampling import (
     Partition,
+    PatchDataset,
     Sampler,
     every_patch,
     patches_at,
@@ -273,3 +275,46 @@ def test_tensorflow_gets_every_patch(stored: Path) -> None:
         seen += index.numpy().tolist()
         assert values.shape[1:] == (2, 6, 8, 7)
     assert Counter(seen) == dict.fromkeys(range(len(starts)), 2)
+
+
+def twice_and_mean(patch: np.ndarray) -> tuple[np.ndarray, float]:
+    return 2 * patch, float(np.nanmean(patch))
+
+
+class TestPatchDataset:
+    SIZE = (3, 8, 7)
+    STARTS = every_patch(SHAPE, (3, 8, 7))
+
+    def test_rows_are_patches_by_number_also_after_a_journey(self, stored: Path) -> None:
+        dataset = PatchDataset(str(stored), ["a", "b"], self.SIZE, self.STARTS)
+        assert len(dataset) == len(self.STARTS)
+        arrived = pickle.loads(pickle.dumps(dataset))  # noqa: S301 -- written above
+        asked = [5, 0, 5, 17]
+        cube = open_cube(stored)
+        for rows in (dataset.__getitems__(asked), arrived.__getitems__(asked), [dataset[n] for n in asked]):
+            for number, row in zip(asked, rows, strict=True):
+                np.testing.assert_array_equal(row, expected(cube, ["a", "b"], self.STARTS[number], self.SIZE))
+
+    def test_as_an_array_it_is_all_of_them(self, stored: Path) -> None:
+        dataset = PatchDataset(stored, ["a"], self.SIZE, self.STARTS)
+        values = np.asarray(dataset)
+        assert values.shape == (len(self.STARTS), 1, *self.SIZE)
+        np.testing.assert_array_equal(values, np.stack(dataset.__getitems__(range(len(dataset)))))
+        assert np.asarray(dataset, "float64").dtype == np.float64
+
+    def test_a_batch_decodes_each_chunk_once(self, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        read = boxes_read(monkeypatch)
+        dataset = PatchDataset(stored, ["a"], (6, 8, 7), [[0, 0, 0]] * 3 + [[0, 8, 0]])
+        dataset.__getitems__([0, 1, 2, 3])
+        assert len(read) == len({str(box) for box in read})
+
+    def test_rows_are_prepared(self, stored: Path) -> None:
+        dataset = PatchDataset(stored, ["a"], self.SIZE, self.STARTS, prepare=twice_and_mean)
+        plain = PatchDataset(stored, ["a"], self.SIZE, self.STARTS)[4]
+        doubled, mean = dataset[4]
+        np.testing.assert_array_equal(doubled, 2 * plain)
+        assert mean == pytest.approx(plain.mean())
+
+    def test_what_does_not_fit_is_said_at_once(self, stored: Path) -> None:
+        with pytest.raises(PlanError, match="do not lie in the cube"):
+            PatchDataset(stored, ["a"], (6, 8, 7), [[18, 0, 0]])

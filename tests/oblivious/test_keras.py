@@ -1,10 +1,13 @@
 """Keras over several workers of TensorFlow and several devices of JAX equals a single process."""
 
+from pathlib import Path
+
 import functions_keras
 import pytest
 from maggy.experiment import experiment
 
 from deepcube.oblivious import DistributedConfig, SingleRunConfig, WorkerError
+from deepcube.oblivious.checkpoints import Checkpoints
 
 TOLERANCE = 1e-5
 """Relative: sums of 32-bit floats in another order."""
@@ -32,6 +35,16 @@ def test_mirrored_workers_equal_a_single_process(tmp_path):
     assert result["metric"] == pytest.approx(single["metric"], rel=TOLERANCE)
     assert result["result"]["train_fn_sha256"] == [single["train_fn_sha256"]]
     assert len(result["result"]["ranks"]) == 2
+
+
+def test_mirrored_workers_save_together(tmp_path):
+    """Some variables of metrics are sums over the workers: one that reads them alone gets out of step with the rest."""
+    result = experiment.lagom(functions_keras.keeps, DistributedConfig("mirrored", **common(tmp_path, epochs=2)))
+    network = functions_keras.build()
+    network.compile(optimizer="adam", loss="mse", jit_compile=False)
+    Checkpoints(Path(result["directory"]), 0).restore({"network": network})
+    loss = network.evaluate(*common(tmp_path)["dataset"][1], batch_size=32, verbose=0)
+    assert loss == pytest.approx(result["metric"], rel=TOLERANCE)
 
 
 @pytest.mark.slow

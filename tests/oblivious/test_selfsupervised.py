@@ -3,11 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
+from functions import image_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from maggy.experiment import experiment
 
+from deepcube.cubes import Cube, Grid, write_cube
+from deepcube.cubes.conventions import parse_crs
+from deepcube.cubes.sampling import PatchDataset, every_patch
 from deepcube.oblivious import DistributedConfig, SingleRunConfig, TrainResultError
 
 torch = pytest.importorskip("torch", reason="torch is optional")
@@ -15,6 +21,17 @@ from deepcube.oblivious import networks, selfsupervised, semisupervised  # noqa:
 
 CONTRASTIVE = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "temperature": 0.5}
 MASKED = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "block": 4, "share": 0.5}
+
+
+def make_cube(shape):
+    coordinates = {
+        "time": pd.date_range("2020-01-01", periods=shape[0]),
+        "y": 50 - 0.5 * np.arange(shape[1]),
+        "x": 10 + 0.5 * np.arange(shape[2]),
+    }
+    values = np.random.default_rng(1).normal(size=shape).astype("float32")
+    dataset = xr.Dataset({"phase": (("time", "y", "x"), values)}, coordinates)
+    return Cube("m", (Grid("main", dataset, parse_crs("EPSG:4326")),), "memory")
 
 
 def patches(rows=40):
@@ -63,6 +80,19 @@ def test_pre_training_on_two_ranks_equals_one_process(tmp_path, which, strategy)
         encoder.load_state_dict(torch.load(weights, weights_only=True))
         features.append(encoder(patches()))
     torch.testing.assert_close(*features, rtol=1e-3, atol=1e-4)
+
+
+def test_a_training_function_does_not_know_whether_its_rows_come_from_a_cube(tmp_path):
+    """Patches of a stored cube, each rank reading its own, equal the same patches in memory."""
+    write_cube(make_cube((2, 64, 96)), tmp_path / "cube.zarr", layout={"time": 1, "y": 32, "x": 32})
+    starts = every_patch((2, 64, 96), (1, 16, 16))
+    rows = PatchDataset(tmp_path / "cube.zarr", ["phase"], (1, 16, 16), starts, prepare=image_of)
+    common = {"model": networks.Contrastive, "hparams": CONTRASTIVE, "optimization_key": "loss", "directory": tmp_path}
+    in_memory = SingleRunConfig(dataset=torch.from_numpy(np.asarray(rows)), **common)
+    expected = experiment.lagom(selfsupervised.contrastive_train_fn, in_memory)["metric"]
+    for config in (SingleRunConfig(dataset=rows, **common), DistributedConfig("fsdp2", dataset=rows, **common)):
+        found = experiment.lagom(selfsupervised.contrastive_train_fn, config)["metric"]
+        assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_batches_that_ranks_cannot_share_evenly_are_named(tmp_path):

@@ -5,6 +5,7 @@ test apart in time and in space; adapters hand batches to numpy, TensorFlow and 
 """
 
 from deepcube.cubes.sampling.adapters import tf_dataset, torch_dataset
+from deepcube.cubes.sampling.dataset import PatchDataset
 from deepcube.cubes.sampling.partition import PARTS, Partition
 from deepcube.cubes.sampling.places import every_patch, patches_at, random_patches, stratified
 from deepcube.cubes.sampling.planning import Plan
@@ -17,6 +18,7 @@ __all__ = [
     "GridBatch",
     "GridsSampler",
     "Partition",
+    "PatchDataset",
     "Plan",
     "Sampler",
     "every_patch",
