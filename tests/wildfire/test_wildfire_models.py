@@ -180,9 +180,12 @@ def test_scores_stand_beside_the_baselines(data: TrainingData, tmp_path: Path) -
     alarm = model.probability(good["test"]) >= point["threshold_at_recall_90"]
     assert alarm[test.fire].mean() == pytest.approx(point["recall_at_recall_90"])
     assert test.weight[alarm & ~test.fire].sum() / 120 == pytest.approx(point["false_alarms_per_map_at_recall_90"])
+    ahead = result.leads["overall"]["fwi"]["auprc"]
+    assert ahead["difference"] == pytest.approx(point["auprc"] - result.baselines["fwi"]["overall"]["auprc"])
+    assert 0 < ahead["low"] < ahead["difference"] < ahead["high"]
     flat = result.flat()
     assert flat["auroc"] == point["auroc"] and "known_ground_auroc" in flat and "fwi_auroc" in flat
-    json.dumps([result.model, result.baselines, result.seeds, result.thresholds, flat])
+    json.dumps([result.model, result.baselines, result.seeds, result.thresholds, result.leads, flat])
     history = [{"step": 0, "metric": 0.2, "metrics": {"train_loss": 0.1, "validation_loss": 0.2}}]
     for figure in evaluation.draw(result, [{"history": history}], 1, tmp_path, "sample"):
         assert figure.read_bytes()[:4] == b"\x89PNG"

@@ -139,6 +139,7 @@ def run(project: Project, cube: str, *, progress: Progress | None = None, mode: 
             "metrics": scores.model,
             "baselines": scores.baselines,
             "seeds": scores.seeds,
+            "leads": scores.leads,
             "fwi_classes": scores.thresholds,
             "calibration_error": scores.calibration,
             "beats_baselines": scores.beats_baselines,

@@ -112,6 +112,7 @@ def add_card(
             "chosen by": signature.details["study"],
             "seeds": signature.details["seeds"],
             "calibration": signature.details["calibration"],
+            **_leads(scores),
             "alarms by class of the Fire Weather Index": scores.thresholds,
             "mlflow_run_id": signature.details["mlflow_run_id"],
         },
@@ -164,6 +165,19 @@ def _explain(model: keras.Model, data: TrainingData, signature: Signature) -> tu
 def _log_loss(truth: np.ndarray, odds: np.ndarray) -> float:
     """Return the mean log loss of log-odds."""
     return float(np.logaddexp(0.0, np.where(truth > 0.5, -odds, odds)).mean())
+
+
+def _leads(scores: Evaluation) -> dict[str, str]:
+    def said(one: dict[str, float]) -> str:
+        return f"{one['difference']:+.2g} ({one['low']:+.2g} to {one['high']:+.2g})"
+
+    return {
+        f"ahead of {baseline}, {part.replace('_', ' ')}, with 95 % interval over its days": ", ".join(
+            f"{score.upper()} {said(one)}" for score, one in found.items()
+        )
+        for part, table in scores.leads.items()
+        for baseline, found in table.items()
+    }
 
 
 def _metrics(scores: Evaluation) -> CardTable:

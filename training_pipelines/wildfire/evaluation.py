@@ -17,6 +17,7 @@ import numpy as np
 from deepcube.oblivious import learning_curve
 from features.wildfire.layout import COVER
 from training_pipelines.binary_figures import draw_calibration, draw_ranking
+from training_pipelines.binary_leads import lead
 from training_pipelines.binary_scores import (
     binary_scores,
     calibration_table,
@@ -54,6 +55,9 @@ class Evaluation:
         Recall and false-alarm rate of the classes of the index in ``overall``.
     calibration : float
         Expected calibration error in ``overall``.
+    leads : dict of str to dict of str to dict
+        ``leads[part][baseline]``: how far the model ranks ahead of it, with the days drawn again; see
+        :func:`training_pipelines.binary_leads.lead`.
     drawn : dict
         What the figures are drawn from.
     """
@@ -63,6 +67,7 @@ class Evaluation:
     seeds: dict[str, dict[str, dict[str, float]]]
     thresholds: dict[str, dict[str, float]]
     calibration: float
+    leads: dict[str, dict[str, dict[str, dict[str, float]]]] = field(default_factory=dict)
     drawn: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -166,7 +171,7 @@ def evaluate(
     baselines = baseline_forecasts(data)
     model: Scores = {}
     others: dict[str, Scores] = {name: {} for name in baselines}
-    spread = {}
+    spread, leads = {}, {}
     for shown, part in parts.items():
         samples = data.parts[part]
         model[shown] = score_part(samples, probability(odds[part]), map_days[part])
@@ -174,6 +179,10 @@ def evaluate(
             others[name][shown] = score_part(samples, forecast(samples), map_days[part])
         rows = [score_part(samples, _seed(one, part, data), map_days[part]) for one in single]
         spread[shown] = over_seeds(rows)
+        leads[shown] = {
+            name: lead(samples.fire, odds[part], forecast(samples), samples.day, samples.weight)
+            for name, forecast in baselines.items()
+        }
     test = data.parts["test"]
     forecasts = {"model": probability(odds["test"]), **{name: one(test) for name, one in baselines.items()}}
     tables = {name: calibration_table(test.fire, one, weight=test.weight) for name, one in forecasts.items()}
@@ -183,6 +192,7 @@ def evaluate(
         spread,
         _index_classes(test, map_days["test"]),
         float(tables["model"].attrs["ece"]),
+        leads,
         {"forecasts": forecasts, "tables": tables, "test": test},
     )
 
