@@ -16,6 +16,7 @@ import click
 
 from deepcube.embedded import Home
 from deepcube.embedded import find as find_server
+from deepcube.embedded.neighbours import forget_atlas, tell_atlas
 from jobs import usecases
 from jobs.cli.connect import connect
 from jobs.cli.errors import PlatformError
@@ -30,6 +31,8 @@ _SECTIONS = {
     "Models": "models",
     "Experiments": "experiments",
     "Deployments": "deployments",
+    "Cubes": "cubes",
+    "Alerts": "alerts",
     "Files": "files",
 }
 _FIRST = (
@@ -89,17 +92,51 @@ def open_atlas(
         return
     project = None if no_platform else _project(root, home is not None)
     atlas, reasoners = _opened(cubes, levels), dict[str, Any]()
+    announce, loading = _Announcement(root, atlas), None
     if project is not None and cubes:  # the map does not wait for the feature store
         atlas.loading = True
-        threading.Thread(target=_load, args=(atlas, reasoners, project), daemon=True).start()
+        loading = threading.Thread(target=_load, args=(atlas, reasoners, project, announce), daemon=True)
     elif project is not None:
         with contextlib.redirect_stdout(sys.stderr):  # standard output is for the address
-            _load(atlas, reasoners, project)
+            _load(atlas, reasoners, project, announce)
     if not cubes and not atlas.collections:
         _open_console(root, print_only)
         return
     semantics = _semantics(cubes, store)
-    _serve(atlas, semantics, reasoners, _links(root, project), root / "atlas.key", host, port, print_only)
+    with announce:
+        if loading is not None:
+            loading.start()
+        _serve(atlas, semantics, reasoners, _links(root, project), root / "atlas.key", host, port, print_only, announce)
+
+
+class _Announcement:
+    """Says in the home folder where the atlas runs and what it shows, for links of the console, until it ends.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        The home folder.
+    atlas : Atlas
+        What is shown.
+    """
+
+    def __init__(self, root: Path, atlas: Any) -> None:
+        self._root = root
+        self._atlas = atlas
+        self._url = ""
+
+    def tell(self, url: str = "") -> None:
+        """Say the address, once it is known, and what is shown by now."""
+        self._url = url or self._url
+        if self._url:
+            tell_atlas(self._root, self._url, [collection.id for collection in self._atlas.collections])
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, *about: object) -> None:
+        """Take back what was said."""
+        forget_atlas(self._root)
 
 
 def _opened(cubes: tuple[str, ...], levels: bool) -> Any:
@@ -128,7 +165,7 @@ def _build(cube: Any) -> None:
     click.echo(f"levels: {folder}")
 
 
-def _load(atlas: Any, reasoners: dict[str, Any], project: Any) -> None:
+def _load(atlas: Any, reasoners: dict[str, Any], project: Any, announce: _Announcement) -> None:
     """Add the predictions of a platform to an atlas."""
     from deepcube.atlas import PointReasoner, Reasoner, Turns, load_predictions
 
@@ -143,6 +180,7 @@ def _load(atlas: Any, reasoners: dict[str, Any], project: Any) -> None:
             atlas.add(collection)
     finally:
         atlas.loading = False
+        announce.tell()
 
 
 def _again(use_case: str) -> Any:
@@ -180,6 +218,7 @@ def _serve(
     host: str,
     port: int | None,
     print_only: bool,
+    announce: _Announcement,
 ) -> None:
     import uvicorn
 
@@ -191,6 +230,7 @@ def _serve(
     hosts = () if host in ("127.0.0.1", "localhost", "::1") else (host,)
     app = build_app(AtlasConfig(atlas, sessions, named, hosts, links, reasoners, semantics))
     click.echo(f"atlas: http://{host}:{named}/ (key in {key_file}); Ctrl-C ends it")
+    announce.tell(f"http://{host}:{named}/")
     _show(f"http://{host}:{named}/enter?token={sessions.ticket()}", print_only)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, server_header=False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import struct
 import textwrap
 import zlib
@@ -14,6 +15,7 @@ import pandas as pd
 
 HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked=1'>"
 GROUP, VIEW, MODEL, DEPLOYMENT, JOB = "console_weather", "console_view", "console_model", "consolemodel", "console_job"
+CUBE, STUDY = "console_cube", "5" * 32
 
 PREDICTOR = '''
 class Predict:
@@ -159,3 +161,82 @@ def fill_files(project: Any, folder: Path) -> None:
         file = folder / name
         file.write_bytes(content)
         datasets.upload(str(file), "Resources", overwrite=True)
+
+
+def fill_cube(project: Any, folder: Path) -> None:
+    """Publish a small cube with a hostile title, and upload the folder."""
+    import numpy as np
+    import xarray as xr
+
+    from deepcube.cubes import open_cube
+    from deepcube.cubes.publish import publish
+
+    data = xr.Dataset(
+        {"ndvi": (("time", "y", "x"), np.random.default_rng(0).random((4, 20, 30), np.float32), {"units": "1"})},
+        {
+            "time": pd.date_range("2020-01-01", periods=4, freq="16D"),
+            "y": ("y", 45 - 0.01 * np.arange(20), {"units": "degrees_north", "standard_name": "latitude"}),
+            "x": ("x", 22 + 0.01 * np.arange(30), {"units": "degrees_east", "standard_name": "longitude"}),
+        },
+        {"licence": "CC-BY-4.0"},
+    )
+    data.to_zarr(folder / f"{CUBE}.zarr")
+    published = folder / CUBE
+    publish(open_cube(folder / f"{CUBE}.zarr"), published, title=f"Vegetation {HOSTILE}", licence="CC-BY-4.0")
+    datasets = project.get_dataset_api()
+    for each in sorted([published, *published.rglob("*")]):
+        place = f"Resources/cubes/{CUBE}/{each.relative_to(published)}".removesuffix("/.")
+        for end in range(2, len(place.split("/")) + each.is_dir()):
+            if not datasets.exists(part := "/".join(place.split("/")[:end])):
+                datasets.mkdir(part)
+        if each.is_file():
+            datasets.upload(str(each), place.rpartition("/")[0], overwrite=True)
+
+
+def fill_alerts(project: Any, folder: Path) -> None:
+    """Upload the feed of a use case, and have an alert of a job wait and come up."""
+    datasets = project.get_dataset_api()
+    for part in ("Resources/volcano", "Resources/volcano/alerts"):
+        if not datasets.exists(part):
+            datasets.mkdir(part)
+    items = [
+        {
+            "title": f"Etna: deformation 93% probable {HOSTILE}",
+            "date_published": "2026-05-01T10:00:00Z",
+            "image": "etna.png",
+            "content_text": "Most support at row 70, column 80 of the image.",
+        },
+        {"title": "Somewhere else", "image": "../../../secret.png"},
+        "not an entry",
+    ]
+    feed = {"title": "Volcano alerts", "items": items}
+    (folder / "feed.json").write_text(json.dumps(feed))
+    (folder / "etna.png").write_bytes(picture())
+    for name in ("feed.json", "etna.png"):
+        datasets.upload(str(folder / name), "Resources/volcano/alerts", overwrite=True)
+    project.get_alerts_api().create_alert_receiver("console", webhook_configs=[{"url": "https://example.org"}])
+    project.get_job_api().get_job(JOB).create_alert("console", "finished", "info")
+
+
+def fill_experiments(root: Path) -> None:
+    """Write a study of three trials in the tables that MLflow keeps them in."""
+    (root / "mlflow").mkdir(exist_ok=True)
+    with sqlite3.connect(root / "mlflow" / "mlflow.db") as database:
+        database.executescript(
+            "CREATE TABLE runs (run_uuid, name, status, start_time, end_time, lifecycle_stage);"
+            "CREATE TABLE tags (run_uuid, key, value); CREATE TABLE params (run_uuid, key, value);"
+            "CREATE TABLE metrics (run_uuid, key, step, value, is_nan);"
+        )
+        begun = 1_777_000_000_000
+        runs = [(STUDY, "study", "FINISHED", begun, begun + 60_000, "active")]
+        tags, params, metrics = [(STUDY, "cube", f"attica {HOSTILE}")], [], []
+        for number, family in enumerate(("dense <b>", "lstm", "trees")):
+            run = f"{number}" * 32
+            runs.append((run, family, "FAILED" if number == 2 else "FINISHED", begun, begun + 5000, "active"))
+            tags.append((run, "mlflow.parentRunId", STUDY))
+            params += [(run, "family", family), (run, "units", str(16 << number))]
+            metrics += [(run, "validation_loss", step, 1 / (1 + step + number), 0) for step in range(8)]
+        database.executemany("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?)", runs)
+        database.executemany("INSERT INTO tags VALUES (?, ?, ?)", tags)
+        database.executemany("INSERT INTO params VALUES (?, ?, ?)", params)
+        database.executemany("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", metrics)

@@ -22,6 +22,7 @@ from pages import wait_until
 
 from deepcube.embedded import Running
 from deepcube.embedded.console import one_time_url
+from deepcube.embedded.neighbours import forget_atlas, tell_atlas
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -33,14 +34,18 @@ PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
-def filled(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def filled(project: Any, embedded: Running, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Fill the project of the module's server."""
     folder = tmp_path_factory.mktemp("content")
     view = content.fill_view(project, content.fill_features(project))
     content.fill_models(project, folder, view)
     content.fill_deployment(project)
-    content.fill_jobs(project, folder).run(await_termination=True)
+    job = content.fill_jobs(project, folder)
+    content.fill_alerts(project, folder)
+    job.run(args="--source somewhere/season.zarr", await_termination=True)
     content.fill_files(project, folder)
+    content.fill_cube(project, folder)
+    content.fill_experiments(embedded.home.root)
     return project
 
 
@@ -340,6 +345,64 @@ def test_files_are_browsed_shown_and_downloaded(visit: Callable[..., Visitor], t
     visitor.until("document.querySelector('figure img').naturalWidth === 96")
 
 
+# -- experiments, cubes, alerts
+
+
+def test_a_study_shows_its_trials(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.go("/experiments")
+    assert content.HOSTILE in page.get_by_role("row", name=re.compile("^study")).inner_text()
+    page.get_by_role("link", name="study").click()
+    page.get_by_role("heading", name="study", exact=True).wait_for()
+    assert page.get_by_role("img", name=re.compile("lowest at the end")).locator("path.run").count() == 3
+    assert page.get_by_role("region", name="Parallel coordinates").locator("path.run").count() == 3
+    assert page.get_by_role("region", name="Trials").get_by_role("row").count() == 4
+    visitor.shot("experiment")
+
+
+def test_a_published_cube_is_shown_with_variables_chunks_and_picture(
+    visit: Callable[..., Visitor], embedded: Running
+) -> None:
+    visitor = visit()
+    page = visitor.go("/cubes")
+    assert "somewhere/season.zarr" in page.get_by_role("region", name="Cubes that jobs have read").inner_text()
+    assert page.get_by_role("link", name=re.compile("atlas")).count() == 0
+    tell_atlas(embedded.home.root, "http://127.0.0.1:8891/", [content.CUBE])
+    page.reload()
+    atlas = page.get_by_role("link", name=re.compile("in the atlas"))
+    assert atlas.get_attribute("href") == f"http://127.0.0.1:8891/#in={content.CUBE}"
+    forget_atlas(embedded.home.root)
+    visitor.until("document.querySelector('figure img').naturalWidth > 10")
+    visitor.shot("cubes")
+    page.get_by_role("link", name=re.compile("^Vegetation")).first.click()
+    page.get_by_role("heading", name=f"Vegetation {content.HOSTILE}").wait_for()
+    cells = page.get_by_role("row", name=re.compile("^ndvi")).get_by_role("cell").all_inner_texts()
+    assert "4 × 20 × 30" in cells[3]
+    assert re.match(r"\d+ × \d+ × \d+", cells[4])
+    facts = page.locator("dl.facts").inner_text()
+    assert "2020-01-01 to 2020-02-18" in facts
+    assert "21.995° E to 22.295° E, 44.805° N to 45.005° N" in facts
+    assert "CC-BY-4.0" in facts
+    visitor.until("document.querySelector('figure img').naturalWidth > 10")
+    visitor.shot("cube")
+    page = visitor.go("/cubes/at/Resources")
+    assert "no published cube" in page.locator("main").inner_text()
+
+
+def test_alerts_of_feeds_jobs_and_what_they_wait_for(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.go("/alerts")
+    visitor.until("document.querySelector('figure img').naturalWidth === 96")
+    assert content.HOSTILE in page.get_by_role("article").first.inner_text()
+    assert page.get_by_role("article").count() == 2
+    assert page.locator("main img").count() == 1, "a picture that does not lie beside the feed is not shown"
+    row = page.get_by_role("region", name="Alerts that came up").get_by_role("row").nth(1)
+    assert content.JOB in row.inner_text() and "FINISHED" in row.inner_text().upper()
+    waiting = page.get_by_role("region", name="Alerts that wait").inner_text()
+    assert f"job {content.JOB}" in waiting
+    visitor.shot("alerts")
+
+
 # -- safety
 
 
@@ -416,6 +479,11 @@ def _pages(project: Any) -> dict[str, str]:
         "model": f"/models/{content.MODEL}",
         "deployments": "/deployments",
         "deployment": f"/deployments/{deployment}",
+        "experiments": "/experiments",
+        "experiment": f"/experiments/{content.STUDY}",
+        "cubes": "/cubes",
+        "cube": f"/cubes/at/Resources/cubes/{content.CUBE}",
+        "alerts": "/alerts",
         "files": "/files/at/Resources",
         "file": "/files/at/Resources/evil.html",
         "error": "/nothing",
@@ -449,10 +517,11 @@ def test_the_keyboard_reaches_everything_from_the_top(visit: Callable[..., Visit
     assert page.evaluate("document.activeElement.closest('main') !== null")
     page = visit().go("/jobs")
     names = []
-    for _ in range(12):
+    for _ in range(14):
         page.keyboard.press("Tab")
         names.append(page.evaluate("document.activeElement.textContent.trim()"))
-    assert names[3:9] == ["Jobs", "Feature store", "Models", "Experiments", "Deployments", "Files"]
+    sections = ["Jobs", "Feature store", "Models", "Experiments", "Deployments", "Cubes", "Alerts", "Files"]
+    assert names[3:11] == sections
 
 
 def test_the_pages_work_without_script(visit: Callable[..., Visitor]) -> None:
