@@ -101,7 +101,7 @@ def test_the_model_is_registered_with_scores_and_card(project: Any, trained: dic
     folder = Path(registered.download(str(tmp_path)))
     card = json.loads((folder / CARD_JSON).read_text())
     assert card["data"]["simulated"].startswith("yes") and "(simulated)" in registered.description
-    assert {(row[0], row[1]) for row in card["metrics"]["rows"]} >= {("model", "overall"), ("fwi", "known_ground")}
+    assert {(row[0], row[1]) for row in card["metrics"]["rows"]} >= {("model", "overall"), ("fwi", "known ground")}
     assert len(card["figures"]) >= 4 and all((folder / figure).is_file() for figure in card["figures"].values())
     assert "data:image/png" in (folder / CARD_HTML).read_text()
 
