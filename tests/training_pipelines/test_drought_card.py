@@ -1,7 +1,7 @@
 """The card that is registered with a drought model."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import pytest
 from deepcube.explain import CARD_HTML, CARD_JSON, CARD_MARKDOWN, SCORES
 from deepcube.oblivious import Signature, save_artifact
 from features import drought
-from training_pipelines.drought.card import LIMITS, add_card
+from training_pipelines.drought.card import LIMITS, NO_BETTER, add_card
 from training_pipelines.drought.data import Samples, TrainingData
 from training_pipelines.drought.evaluation import evaluate
 from training_pipelines.drought.model import build_model, predict
@@ -35,6 +35,8 @@ def test_a_card_beside_the_model_says_what_it_is_and_how_good(tmp_path, simulate
     samples = Samples(inputs, targets)
     data = TrainingData(samples, samples, samples, Split(), 3)  # type: ignore[arg-type]
     scores = evaluate(samples, forecast, [forecast])
+    if simulated:  # as if both baselines were as good
+        scores = replace(scores, baselines=dict.fromkeys(scores.baselines, scores.model))
     signature = Signature(
         inputs=drought.FEATURE_NAMES,
         outputs=drought.LABELS,
@@ -54,7 +56,7 @@ def test_a_card_beside_the_model_says_what_it_is_and_how_good(tmp_path, simulate
     assert {name for name, _ in rows} == {"model", "persistence", "climatology"}
     assert "+-" in rows["model", "overall"][5]
     assert {row[0] for row in card["explanation_quality"]["rows"]} == set(SCORES)
-    assert card["limits"] == LIMITS
+    assert card["limits"] == ([NO_BETTER] if simulated else []) + LIMITS
     assert card["data"]["simulated"].startswith("yes" if simulated else "no")
     assert ("(simulated)" in card["purpose"]) == simulated
     assert card["split"]["test_start"] == "2010-01-01"
