@@ -22,7 +22,7 @@ from deepcube.cubes import Cube
 QUIET_SECONDS = 1.5
 """How long nothing has to change until a cube that was written counts as complete."""
 
-_META = ("zarr.json", ".zmetadata", ".zgroup", ".zarray", ".zattrs")
+_META = ("zarr.json", ".zmetadata", ".zgroup", ".zattrs")
 _MOST_FILES = 200  # of a folder of images
 
 State = tuple[tuple[int, int, int], ...]
@@ -91,10 +91,11 @@ def _paths(cube: Cube) -> Iterator[Path]:
     yield from (root / name for name in _META)
     stored = [grid.stored for grid in cube.grids if grid.stored is not None]
     for source in stored:
-        for folder in (source.group, *(source.group / variable for variable in source.axes)):
-            yield folder
-            yield folder / "c"
-            yield from (folder / name for name in _META)
+        inside = ("zarr.json", "c") if source.version == 3 else (".zarray",)
+        yield source.group
+        for variable in source.axes:
+            yield source.group / variable
+            yield from (source.group / variable / name for name in inside)
     if not stored:
         yield from sorted(path for path in root.iterdir() if path.is_file())[:_MOST_FILES]
 
