@@ -1,8 +1,8 @@
 """Small convolutional networks for patches in Keras; importing this module imports Keras and its backend.
 
 They are those of :mod:`deepcube.oblivious.networks`, with channels last. They have group normalisation, which does not
-mix rows: a batch that is divided among ranks gives what the whole one gives. The layer called ``hidden_head`` is one
-that :class:`~deepcube.oblivious.keras_strategies.JaxModel` divides by its units.
+mix rows: a batch that is divided among ranks gives what the whole one gives. Layers are called ``hidden...`` and
+``filters...`` where :class:`~deepcube.oblivious.keras_strategies.JaxModel` may divide them.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ def encoder(shape: Shape = (16, 16, 1), width: int = 8) -> Any:
     patches = maps = keras.Input(shape)
     for number in range(4):
         features = width * 2**number
-        maps = keras.layers.Conv2D(features, 3, strides=2, padding="same", name=f"conv_{number}")(maps)
+        maps = keras.layers.Conv2D(features, 3, strides=2, padding="same", name=f"filters_{number}")(maps)
         maps = keras.layers.GroupNormalization(min(8, features), name=f"norm_{number}")(maps)
         maps = keras.layers.ReLU(name=f"relu_{number}")(maps)
     return keras.Model(patches, maps, name="encoder")
@@ -63,7 +63,7 @@ def restoring(shape: Shape = (16, 16, 1), width: int = 8) -> Any:
     maps = encoder(shape, width)(patches)
     for number, features in enumerate((4 * width, 2 * width, width, width)):
         maps = keras.layers.UpSampling2D(2)(maps)
-        maps = keras.layers.Conv2D(features, 3, padding="same", activation="relu", name=f"up_{number}")(maps)
+        maps = keras.layers.Conv2D(features, 3, padding="same", activation="relu", name=f"filters_up_{number}")(maps)
     return keras.Model(patches, keras.layers.Conv2D(shape[2], 3, padding="same", name="paint")(maps))
 
 

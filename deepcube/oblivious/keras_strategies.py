@@ -141,6 +141,14 @@ class JaxData(JaxStrategy):
         return keras.distribution.DataParallel(devices=list(devices), auto_shard_dataset=False)
 
 
+_LAYOUT: dict[str, tuple[str | None, ...]] = {
+    ".*hidden.*kernel": (None, "model"),
+    ".*hidden.*bias": ("model",),
+    ".*filters.*kernel": (None, None, None, "model"),
+    ".*filters.*bias": ("model",),
+}
+
+
 class JaxModel(JaxStrategy):
     """Each device keeps a part of the model's parameters.
 
@@ -148,14 +156,15 @@ class JaxModel(JaxStrategy):
     ----------
     layout : mapping of str to tuple, optional
         For variables whose path matches the regular expression, the name ``"model"`` at the axis to divide and None at
-        the others. By default, the kernels and biases of layers whose name begins with ``hidden`` are divided by units.
+        the others. By default, kernels and biases are divided by units in layers whose name begins with ``hidden``, and
+        by filters in convolutions of images whose name begins with ``filters``.
     """
 
     name = "jax-model"
 
     def __init__(self, layout: Mapping[str, tuple[str | None, ...]] | None = None) -> None:
         super().__init__()
-        self.layout = dict(layout or {".*hidden.*kernel": (None, "model"), ".*hidden.*bias": ("model",)})
+        self.layout = dict(layout or _LAYOUT)
 
     def distribution(self, devices: Sequence[str]) -> Any:
         """Return ``keras.distribution.ModelParallel``."""

@@ -31,15 +31,9 @@ def test_every_mode_equals_a_single_process(tmp_path, reference, launcher):
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "launcher", ["torchrun", *(pytest.param(name, marks=pytest.mark.slow) for name in ("spark", "ray"))]
-)
+@pytest.mark.parametrize("launcher", table.LAUNCHERS[1:])
 def test_every_kind_of_learning_runs_on_every_launcher(tmp_path, reference, launcher):
-    """The small form of the slow tests above: the workers do the same whatever started them.
-
-    Spark and Ray are slow: on a busy machine with two processors their services took more than half a minute to start,
-    and once, beside the whole suite, Spark's driver did not come back after its tasks had ended.
-    """
+    """The small form of the slow tests above: the workers do the same whatever started them."""
     found = table.distribute("torch", "ddp", table.make_launcher(launcher), reference["torch"]["whole"], tmp_path)
     assert found == dict.fromkeys(LEARNING, table.EQUAL)
 
