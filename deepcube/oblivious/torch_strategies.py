@@ -149,13 +149,14 @@ class FullySharded(TorchStrategy):
         self.units = tuple(units)
 
     def environment(self, ranks: int) -> dict[str, str]:
-        """Have glibc give gathered parameters back to the system as soon as they are freed.
+        """Have glibc give large tensors, such as gathered parameters, back to the system as soon as they are freed.
 
         Its ``malloc`` raises that threshold to the size of what was freed, 32 MiB at most, and then keeps what is below
-        it in heaps that fragment: a rank's peak was 1.5 times that of ``ddp``, and is about half of it with a fixed
-        threshold (mallopt(3), ``M_MMAP_THRESHOLD``; ``python -m benchmarks.oblivious memory``).
+        it in heaps that fragment: a rank's peak was 1.5 times that of ``ddp``. With a fixed threshold it is well below,
+        and as fast as long as smaller tensors stay in heaps that are not trimmed at every step (mallopt(3),
+        ``M_MMAP_THRESHOLD`` and ``M_TRIM_THRESHOLD``; ``python -m benchmarks.oblivious memory parallel``).
         """
-        return {"MALLOC_MMAP_THRESHOLD_": str(4 * 1024**2)}
+        return {"MALLOC_MMAP_THRESHOLD_": str(8 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(128 * 1024**2)}
 
     def distribute(self, model: Any) -> Any:
         """Shard the model over all ranks."""
