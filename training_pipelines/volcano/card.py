@@ -31,6 +31,8 @@ LIMITS = [
     "Fringes closer than six pixels of the image fade in what it sees; slow deformation of less than half a fringe is "
     "not what it was trained for.",
     "Activation maps say where the network found support, not what moved; the segmentation is the better outline.",
+    "Probabilities rank interferograms, they are no frequencies: what deforms was made as common as what does not in "
+    "training, and too few real patches of the validation deform to correct that. See the figure of calibration.",
     "An alert is a reason to look at the interferogram, not a forecast of an eruption.",
 ]
 """What readers of an alert must know."""
