@@ -10,6 +10,8 @@
     └── StoppedError       the client has left; nobody reads the answer
 """
 
+from typing import Self
+
 
 class AtlasError(Exception):
     """Root of the errors of the atlas.
@@ -45,6 +47,11 @@ class ChangingError(AtlasError):
     """What is asked about is being written."""
 
     status = 503
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Say so of a cube."""
+        return cls(f"The cube {name} is being written; it is shown when it is complete.")
 
 
 class StoppedError(AtlasError):

@@ -76,7 +76,7 @@ class Watched:
             self._begun = (now, time.monotonic())
         whole = not self._consolidated or _is_consolidated(Path(self.source))
         if not whole or time.monotonic() - self._begun[1] < QUIET_SECONDS:
-            raise ChangingError(f"The cube {Path(self.source).name} is being written; it is shown when it is complete.")
+            raise ChangingError.of(Path(self.source).name)
         return True
 
 

@@ -9,8 +9,6 @@ time. Where a column ``alert`` is 1, the row is an alert, drawn as a triangle. W
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Any
 
 import numpy as np
@@ -20,20 +18,14 @@ from deepcube.atlas.atlas import Collection, Shown
 from deepcube.atlas.pictures import Style
 from deepcube.atlas.points import PointLayer
 from deepcube.cubes import Variable, slug
+from deepcube.cubes.names import plain_name
 
 CERTAIN = "probability_"
 """Start of the names of columns whose truth is in the labels."""
 
 _NAMES = ("volcano", "site", "station", "name")  # columns that name the thing, the first one that is there
-_PLAIN = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "þ": "th", "ß": "ss"})
 _HIDDEN = ("threshold", "alert")  # numbers of a row that are no layer of their own
 _TRUTH = "truth of "
-
-
-def plain(name: object) -> str:
-    """Return a name as it is compared: without case, accents, spaces and punctuation."""
-    text = unicodedata.normalize("NFKD", str(name).lower().translate(_PLAIN)).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", text)
 
 
 def located(rows: pd.DataFrame, keys: list[str], places: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +49,7 @@ def located(rows: pd.DataFrame, keys: list[str], places: pd.DataFrame) -> pd.Dat
     wanted = [rows[key].astype(str) for key in keys if key in rows]
     named = next((name for name in _NAMES if name in rows), None)
     if named is not None:
-        wanted.append(rows[named].fillna("").map(plain))
+        wanted.append(rows[named].fillna("").map(plain_name))
     found = pd.Series(pd.NA, index=rows.index, dtype="object")
     for each in wanted:
         found = found.where(found.notna(), each.where(each.isin(known.index)))

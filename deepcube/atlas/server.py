@@ -44,7 +44,6 @@ if TYPE_CHECKING:  # questions need libraries that maps do not
 STATIC = Path(__file__).parent / "static"
 """The page and its files, built from ``web/``."""
 
-_CHANGED = "The cube {} is being written; it is shown when it is complete."
 _PICTURE_HEADERS = {"cache-control": "private, max-age=3600"}
 
 
@@ -228,9 +227,9 @@ class Api:
             except Exception:
                 if unchanged():
                     raise
-                raise ChangingError(_CHANGED.format(name[:80])) from None
+                raise ChangingError.of(name[:80]) from None
             if not unchanged():
-                raise ChangingError(_CHANGED.format(name[:80]))
+                raise ChangingError.of(name[:80])
             return response
 
         return checked
@@ -302,8 +301,8 @@ class Api:
 
     def points(self, request: Request, stop: Stop) -> Response:
         """List the points of a layer."""
-        layer = Parameters(request.query_params)
-        shown = layer.shown(self._atlas.collection(layer.text("in")))
+        asked = Parameters(request.query_params)
+        shown = asked.shown(self._atlas.collection(asked.text("in")))
         if not isinstance(shown.layer, PointLayer):
             raise NotThereError("This layer is drawn as cells, not as points.")
         return json_response(shown.layer.describe())

@@ -23,6 +23,9 @@ WEIGHTS_FILE = "encoder.weights.h5"
 
 Patches = npt.NDArray[np.float32]
 
+NOISE = 0.05
+"""Standard deviation of the noise of a view, in the unit of the patches."""
+
 _NEVER = -1e9
 """A logit whose probability is 0."""
 
@@ -70,7 +73,7 @@ def masked_loss(patches: Any, restored: Any, mask: Any) -> Any:
     return keras.ops.sum(keras.ops.square(restored - patches) * mask) / keras.ops.maximum(weight, 1.0)
 
 
-def random_view(patches: Patches, rng: np.random.Generator, noise: float = 0.05) -> Patches:
+def random_view(patches: Patches, rng: np.random.Generator, noise: float = NOISE) -> Patches:
     """Return a random view of patches: a quarter turn, flip, shift, gain and noise of each.
 
     Parameters

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from deepcube.oblivious.errors import ExperimentConfigError
-from deepcube.oblivious.keras_selfsupervised import Learner, batches_of, check_even, compile_for, random_view
+from deepcube.oblivious.keras_selfsupervised import NOISE, Learner, batches_of, check_even, compile_for, random_view
 from deepcube.oblivious.reporter import Reporter
 
 _STRONG_NOISE = 0.3
@@ -127,7 +127,7 @@ def mean_teacher_train_fn(
     """
     learner = Agreeing(model(), model(), hparams["weight"], lambda teacher, student: teacher_loss(student, teacher))
     follow(learner.teacher, learner.network, 0.0)
-    return _train(learner, dataset, hparams, reporter, seed, 0.05, [_Follow(hparams["decay"])])
+    return _train(learner, dataset, hparams, reporter, seed, NOISE, [_Follow(hparams["decay"])])
 
 
 def _train(

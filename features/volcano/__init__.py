@@ -35,7 +35,6 @@ from features.volcano.places import (
     georeferenced_rows,
     locate_coordinates,
     locate_pixel,
-    place_key,
     places_group,
     read_catalogue,
 )
@@ -106,7 +105,6 @@ __all__ = [
     "pack",
     "patches_group",
     "phasor",
-    "place_key",
     "places_group",
     "predictions_group",
     "read_catalogue",

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 import math
-import re
-import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+from deepcube.cubes.names import plain_name
 
 if TYPE_CHECKING:
     from hsfs.feature_group import FeatureGroup
@@ -35,18 +35,11 @@ PLACE_COLUMNS = {
 
 _NAMES = ("name", "volcano name", "volcano", "volcano_name")
 _ONE_PLACE = 0.3  # degrees: entries of one name that are nearer to each other than this are one volcano
-_PLAIN = str.maketrans({"ı": "i", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "þ": "th", "ß": "ss"})
 _TITLE_LINES = 5  # that may stand before the names of the columns
 
 
 class CatalogueError(ValueError):
     """What should be a catalogue of volcanoes is none."""
-
-
-def place_key(name: str) -> str:
-    """Return a name as it is compared: ``Cerro Azul``, ``cerro_azul`` and ``Cerro-Azul`` are one."""
-    plain = unicodedata.normalize("NFKD", name.lower().translate(_PLAIN)).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", plain)
 
 
 def locate_pixel(path: Path, row: int, column: int) -> Position | None:
@@ -139,7 +132,7 @@ def read_catalogue(path: Path) -> pd.DataFrame:
             continue
         for key in _keys(entry[0]):
             named.setdefault(key, []).append(entry)
-        shortened.setdefault(place_key(entry[0].partition(",")[0]), []).append(entry)
+        shortened.setdefault(plain_name(entry[0].partition(",")[0]), []).append(entry)
     if not named:
         raise CatalogueError(f"{path.name} holds no row with a name, a latitude and a longitude.")
     shortened = {key: entries for key, entries in shortened.items() if key not in named}
@@ -179,7 +172,7 @@ def _entry(line: Sequence[str], columns: Mapping[str, int]) -> tuple[str, float,
 
 def _keys(name: str) -> set[str]:
     first, _, rest = name.partition(",")
-    return {place_key(name), place_key(f"{rest} {first}")}
+    return {plain_name(name), plain_name(f"{rest} {first}")}
 
 
 def _one_place(entries: Sequence[tuple[str, float, float]]) -> bool:

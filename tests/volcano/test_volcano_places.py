@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
+from deepcube.cubes.names import plain_name
 from features import volcano
 from inference_pipelines.volcano import alert, places
 from inference_pipelines.volcano.inbox import local_items
@@ -51,11 +52,11 @@ def geotiff(path: Path, phase: np.ndarray, crs: str | None) -> Path:
 def test_names_are_found_however_they_are_written(catalogue: Path) -> None:
     table = volcano.read_catalogue(catalogue).set_index("place")
     for name, longitude in {"etna": 14.999, "cerro_azul": -91.408, "azul": -91.408, "sierra-negra": -91.17}.items():
-        assert table.loc[volcano.place_key(name), "longitude"] == longitude
+        assert table.loc[plain_name(name), "longitude"] == longitude
     assert table.loc["akademianauk", "latitude"] == 53.98, "two entries of one place are one volcano"
     assert "plosky" not in table.index, "two volcanoes of one name: neither is guessed"
     assert "negra" not in table.index and "nowhere" not in table.index
-    assert table.loc[volcano.place_key("acigol_nevsehir"), "longitude"] == pytest.approx(34.5)
+    assert table.loc[plain_name("acigol_nevsehir"), "longitude"] == pytest.approx(34.5)
     assert table.loc["etna", "known_from"] == "catalogue volcanoes.csv"
 
 
@@ -70,7 +71,7 @@ def test_what_is_no_catalogue_is_refused(tmp_path: Path, content: str) -> None:
 def test_the_real_catalogue_places_most_real_patches(shared_data: Path) -> None:
     known = set(volcano.read_catalogue(shared_data / "gvp-volcanoes" / "volcano.csv")["place"])
     names = [file.name for file in (shared_data / "insar-volcano-patches").rglob("*_*.*")]
-    placed = [volcano.place_key(volcano.name_parts(name)["volcano"]) in known for name in names]
+    placed = [plain_name(volcano.name_parts(name)["volcano"]) in known for name in names]
     assert len(placed) > 600
     assert 0.8 < np.mean(placed) < 1
     assert "unnamed" not in known

@@ -64,6 +64,7 @@ class Sampler:
         Floating type of the patches.
     limit : float
         Refuse to read more than so many values for each one delivered; above a quarter of it there is a warning.
+        Infinity for patches that have to be read whatever that takes.
     threads : int, optional
         Threads that read and decode.
 
@@ -132,6 +133,8 @@ class Sampler:
         return plan_along(self._tiling, self.size, self._budget, [step.patches for step in other.rounds])
 
     def _check(self, limit: float) -> None:
+        if np.isinf(limit):
+            return
         plan = self.plan()
         factor = plan.amplification
         if factor <= limit / 4:

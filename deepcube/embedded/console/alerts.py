@@ -6,7 +6,6 @@ The platform keeps alerts of jobs, and of monitoring and validation of feature g
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -16,7 +15,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from deepcube.embedded.console.atlas import atlas_link
-from deepcube.embedded.console.files import is_image, list_folder, read_text
+from deepcube.embedded.console.files import is_image, list_folder, read_document
 from deepcube.embedded.console.pages import Page, Pages
 from deepcube.embedded.errors import ApiError
 
@@ -108,12 +107,8 @@ def feeds(page: Page) -> Iterator[Feed]:
         return
     for use_case in folders:
         path = f"{_FOLDER}/{use_case}/{_FEED}"
-        try:
-            text = read_text(page, path)
-            document = json.loads(text.text) if text.is_text and not text.is_cut else None
-        except (ApiError, ValueError, RecursionError):
-            continue
-        if isinstance(document, dict):
+        document = read_document(page, path)
+        if document is not None:
             shown = atlas_link(page, {"in": f"{use_case}_events", "layer": "alert"})
             yield Feed(
                 use_case, str(document.get("title") or use_case), quote(path), entries(page, document, path), shown

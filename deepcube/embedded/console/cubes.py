@@ -7,7 +7,6 @@ is checked like anybody's: what does not have the expected form is left out.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from deepcube.embedded.console.atlas import atlas_link
-from deepcube.embedded.console.files import is_image, list_folder, read_text
+from deepcube.embedded.console.files import is_image, list_folder, read_document
 from deepcube.embedded.console.pages import Page, Pages
 from deepcube.embedded.errors import GENERIC_ILLEGAL_ARGUMENT, ApiError, not_found
 
@@ -81,8 +80,8 @@ class Cube:
         Paths of its pictures.
     grids : list of (str, str, list of str)
         Grid, store, and its variables.
-    item : mapping
-        The item.
+    described : mapping of str to mapping
+        What the item says of the variables of each store, by name.
     """
 
     name: str
@@ -96,7 +95,7 @@ class Cube:
     folder: str
     pictures: list[str]
     grids: list[tuple[str, str, list[str]]]
-    item: Mapping[str, Any]
+    described: Mapping[str, Mapping[str, Any]]
 
     @property
     def link(self) -> str:
@@ -152,8 +151,8 @@ def cube(page: Page) -> Response:
         "cube.html",
         cube=found,
         variables=variables,
-        levels=_document(page, f"{folder}/cube.zarr.levels/levels.json") is not None,
-        provenance=_document(page, f"{folder}/provenance.json"),
+        levels=read_document(page, f"{folder}/cube.zarr.levels/levels.json") is not None,
+        provenance=read_document(page, f"{folder}/provenance.json"),
         atlas=atlas_link(page, {"in": found.name}),
         extent=_extent(found.box),
     )
@@ -201,7 +200,7 @@ def source_of(arguments: str) -> str:
 
 def read_item(page: Page, folder: str) -> Cube | None:
     """Read the STAC item in a folder; None where there is none, or one of another form."""
-    item = _document(page, f"{folder}/{ITEM}" if folder else ITEM)
+    item = read_document(page, f"{folder}/{ITEM}" if folder else ITEM)
     return None if item is None else parse_item(item, folder)
 
 
@@ -218,7 +217,7 @@ def parse_item(item: Mapping[str, Any], folder: str) -> Cube | None:
     properties, assets = item.get("properties"), item.get("assets")
     if item.get("type") != "Feature" or not isinstance(properties, dict) or not isinstance(assets, dict):
         return None
-    pictures, grids = [], []
+    pictures, grids, described = [], [], {}
     for asset in assets.values():
         if not isinstance(asset, dict):
             continue
@@ -230,6 +229,7 @@ def parse_item(item: Mapping[str, Any], folder: str) -> Cube | None:
         variables = asset.get("cube:variables")
         if isinstance(variables, dict):
             grids.append((PurePosixPath(place).name, place, [str(name) for name in variables]))
+            described[place] = variables
     box = item.get("bbox")
     numbers = isinstance(box, list) and len(box) == 4 and all(_finite(edge) for edge in box)
     return Cube(
@@ -244,21 +244,17 @@ def parse_item(item: Mapping[str, Any], folder: str) -> Cube | None:
         folder=folder,
         pictures=pictures,
         grids=grids,
-        item=item,
+        described=described,
     )
 
 
 def _variables(page: Page, cube: Cube, grid: str, store: str, names: list[str]) -> Iterator[Variable]:
     """Return the variables of a grid with the facts of their stored arrays."""
-    described: dict[str, Any] = {}
-    for asset in cube.item["assets"].values():
-        if isinstance(asset, dict) and _inside(cube.folder, asset.get("href")) == store:
-            described = asset.get("cube:variables") or {}
     for name in names:
-        about = described.get(name)
+        about = cube.described[store].get(name)
         about = about if isinstance(about, dict) else {}
         dims = about.get("dimensions")
-        shape, chunk, shard = stored_lengths(_document(page, f"{store}/{name}/zarr.json") or {})
+        shape, chunk, shard = stored_lengths(read_document(page, f"{store}/{name}/zarr.json") or {})
         yield Variable(
             name,
             grid,
@@ -289,16 +285,6 @@ def stored_lengths(array: Mapping[str, Any]) -> tuple[list[int], list[int], list
     if inside(first, "name") == "sharding_indexed":
         return lengths(array.get("shape")), lengths(inside(first, "configuration", "chunk_shape")), outer
     return lengths(array.get("shape")), outer, []
-
-
-def _document(page: Page, path: str) -> dict[str, Any] | None:
-    """Return a JSON object among the project's files; None where there is none, or it is too long."""
-    try:
-        text = read_text(page, path)
-        found = json.loads(text.text) if text.is_text and not text.is_cut else None
-    except (ApiError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _inside(folder: str, href: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -123,6 +124,16 @@ def read_text(page: Page, path: str) -> Text:
     # A cut in the middle of a character makes one replacement; more means that it is not text.
     is_text = b"\0" not in data and text.count("\N{REPLACEMENT CHARACTER}") <= 1 + len(text) // 1000
     return Text(text if is_text else "", is_text, is_cut)
+
+
+def read_document(page: Page, path: str) -> dict[str, Any] | None:
+    """Return a JSON object among the project's files; None where there is none, or it is too long."""
+    try:
+        text = read_text(page, path)
+        found = json.loads(text.text) if text.is_text and not text.is_cut else None
+    except (ApiError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 @pages.get()
